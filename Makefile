@@ -1,0 +1,48 @@
+# `make help` lists the targets. Every target first brings .venv up to date with pyproject.toml and constraints.txt.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PRESET ?= digits
+SEEDS ?= 1
+ARGS ?=
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "gc2l needs Python >= 3.11, $(PYTHON) is $$($(PYTHON) --version 2>&1). Choose another with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "installing into $(VENV) (a few minutes the first time) ..."
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[suite,dev]'
+	@touch $@
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: install
+install: $(READY) ## Create or refresh .venv from constraints.txt
+
+.PHONY: table1
+table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k trains seeds 1..k), then print and write the table
+	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) $(ARGS)
+
+.PHONY: params
+params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 with the printed ones
+	@$(RUN) experiments/params.py $(ARGS)
+
+.PHONY: test
+test: check ## Everything CI runs: linters, types, the whole test suite
+	@$(RUN) -m pytest -n 2 --dist worksteal $(ARGS)
+
+.PHONY: check
+check: $(READY) ## Linters and types only
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+.PHONY: clean
+clean: ## Remove .venv, caches and scratch files; results stay
+	rm -rf $(VENV) .scratch .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info

@@ -1,0 +1,177 @@
+"""A cell: the full scientific configuration of one training run, and the hash that is the run's identity."""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from gc2l.variants import check_variant
+
+Network = Literal["wide_resnet_cifar", "wide_resnet_imagenet", "mobilenet_v2"]
+DatasetName = Literal["digits", "cifar10", "cifar100", "imagenette", "imagenet"]
+Schedule = Literal["step", "one_cycle"]
+
+
+def _default_root() -> Path:
+    return Path(os.environ.get("GC2L_DATA", "data"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Which network, and which convolution takes the place of the standard one.
+
+    Attributes:
+        network: the family.
+        depth: number of layers of a wide residual network; None for MobileNetV2, which has one depth.
+        width: widen factor k of a wide residual network, width multiplier of MobileNetV2.
+        variant: the convolution, a key of `gc2l.variants.VARIANTS`.
+        groups: number of groups n.
+        coarse_channels: representative channels per group of GC-2L (the paper has 1).
+    """
+
+    network: Network = "wide_resnet_cifar"
+    depth: int | None = 28
+    width: float = 10
+    variant: str = "sc"
+    groups: int = 1
+    coarse_channels: int = 1
+
+    def __post_init__(self) -> None:
+        """Check every value that can be checked without building the network."""
+        _check_choice("model.network", self.network, get_args(Network))
+        check_variant(self.variant, self.groups)
+        if (self.depth is None) != (self.network == "mobilenet_v2"):
+            raise ValueError(
+                f"model.depth={self.depth} with model.network={self.network!r}: wide residual networks need a "
+                "depth, MobileNetV2 has only one and takes none"
+            )
+        if self.width <= 0:
+            raise ValueError(f"model.width={self.width} must be positive")
+        if self.coarse_channels < 1 or (self.coarse_channels > 1 and self.variant != "gc2l"):
+            raise ValueError(
+                f"model.coarse_channels={self.coarse_channels} with model.variant={self.variant!r}: "
+                "only 'gc2l' has coarse channels, at least 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which images.
+
+    Attributes:
+        name: the data set.
+        image_size: side of the images that the network sees, in pixels; None keeps the data set's own.
+        root: folder that holds the data sets; the default is $GC2L_DATA, else `data`. Where the images lie does
+            not change the run, so this is no part of its identity.
+    """
+
+    name: DatasetName = "cifar10"
+    image_size: int | None = None
+    root: Path = field(default_factory=_default_root)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _check_choice("data.name", self.name, get_args(DatasetName))
+        if self.image_size is not None and self.image_size < 1:
+            raise ValueError(f"data.image_size={self.image_size} must be at least 1 pixel")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How the network is trained: SGD with momentum, as in the paper.
+
+    Attributes:
+        epochs: passes over the training set.
+        batch_size: images per step.
+        learning_rate: initial rate of the step schedule, peak rate of one-cycle.
+        momentum: of SGD.
+        weight_decay: of SGD, on every parameter.
+        schedule: "step" multiplies the rate by `gamma` at each milestone; "one_cycle" raises it over
+            `warmup_fraction` of all steps and lowers it to almost zero by the last.
+        milestones: epochs after which the step schedule lowers the rate.
+        gamma: factor of the step schedule.
+        warmup_fraction: share of the steps in which one-cycle raises the rate.
+    """
+
+    epochs: int = 200
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: Schedule = "step"
+    milestones: tuple[int, ...] = (60, 120, 160)
+    gamma: float = 0.1
+    warmup_fraction: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _check_choice("training.schedule", self.schedule, get_args(Schedule))
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1")
+        if not self.learning_rate > 0:
+            raise ValueError(f"training.learning_rate={self.learning_rate} must be positive")
+        for name in ("momentum", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"training.{name}={getattr(self, name)} must not be negative")
+        if not 0 < self.warmup_fraction < 1:
+            raise ValueError(f"training.warmup_fraction={self.warmup_fraction} must lie between 0 and 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One training run.
+
+    Attributes:
+        preset: name of the preset that the run belongs to, the folder of its record; no part of its identity.
+        model: the network.
+        data: the images.
+        training: the optimisation.
+        seed: seeds the initial weights, the order of the images and their augmentation.
+    """
+
+    preset: str = "custom"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed} must not be negative")
+
+    def configuration(self) -> dict[str, Any]:
+        """Everything that decides the result, as JSON values: no paths, no preset name."""
+        configuration = asdict(self)
+        del configuration["preset"], configuration["data"]["root"]
+        configuration["training"]["milestones"] = list(self.training.milestones)
+        # 10 and 10.0 are one width, and JSON would write them differently.
+        configuration["model"]["width"] = float(self.model.width)
+        return configuration
+
+    @property
+    def identity(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of the configuration in canonical JSON."""
+        return configuration_hash(self.configuration())
+
+    @property
+    def slug(self) -> str:
+        """A name for people and files, such as "cifar10-wide_resnet_cifar-10x4-gc2l-n4-seed1"."""
+        model = self.model
+        size = f"{model.width:g}" if model.depth is None else f"{model.depth}x{model.width:g}"
+        variant = model.variant if model.coarse_channels == 1 else f"{model.variant}-m{model.coarse_channels}"
+        return f"{self.data.name}-{model.network}-{size}-{variant}-n{model.groups}-seed{self.seed}"
+
+
+def configuration_hash(configuration: dict[str, Any]) -> str:
+    """The identity that belongs to a configuration as `Cell.configuration` gives it."""
+    canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")

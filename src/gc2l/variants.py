@@ -1,0 +1,58 @@
+"""The convolution variants that are compared: the one list that every other room reads.
+
+It imports no torch, so that records and tables can be read without it; `gc2l.nn.make_conv` resolves `layer`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One kind of convolution.
+
+    Attributes:
+        label: the name printed in tables and figures, as in the paper.
+        layer: "module:class" of the layer that takes the place of `torch.nn.Conv2d`.
+        dense_at_one_group: whether the layer with groups = 1 is the standard convolution.
+        requires_divisible: whether `groups` has to divide both channel counts.
+    """
+
+    label: str
+    layer: str
+    dense_at_one_group: bool = True
+    requires_divisible: bool = True
+
+
+VARIANTS: Mapping[str, Variant] = MappingProxyType(
+    {
+        "sc": Variant(label="SC", layer="torch.nn:Conv2d"),
+        "gc": Variant(label="GC", layer="gc2l.nn.group:GroupConv2d"),
+        "gc2l": Variant(label="GC-2L", layer="gc2l.nn.two_level:TwoLevelGroupConv2d"),
+        "shuffle": Variant(label="Shuffle", layer="gc2l.nn.shuffle:ShuffleGroupConv2d"),
+        "flgc": Variant(
+            label="FLGC",
+            layer="gc2l.nn.learnable:LearnableGroupConv2d",
+            dense_at_one_group=False,
+            requires_divisible=False,
+        ),
+    }
+)
+
+
+def check_variant(variant: str, groups: int) -> None:
+    """Check that `variant` exists and that it can have `groups` groups.
+
+    Raises:
+        ValueError: an unknown variant, groups < 1, or "sc" with more than one group.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(map(repr, VARIANTS))}")
+    if groups < 1:
+        raise ValueError(f"groups={groups} must be at least 1")
+    if variant == "sc" and groups != 1:
+        raise ValueError(
+            f"variant='sc' is the standard convolution and has groups=1, got groups={groups}; "
+            f"for {groups} groups choose one of {', '.join(repr(name) for name in VARIANTS if name != 'sc')}"
+        )
