@@ -27,7 +27,7 @@ class Variant:
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
-        "sc": Variant(label="SC", layer="torch.nn:Conv2d"),
+        "sc": Variant(label="SC", layer="gc2l.nn.group:GroupConv2d"),
         "gc": Variant(label="GC", layer="gc2l.nn.group:GroupConv2d"),
         "gc2l": Variant(label="GC-2L", layer="gc2l.nn.two_level:TwoLevelGroupConv2d"),
         "shuffle": Variant(label="Shuffle", layer="gc2l.nn.shuffle:ShuffleGroupConv2d"),

@@ -56,12 +56,17 @@ class Preset:
             if dataset in (None, template.data.name) and network in (None, template.model.network):
                 return column
         have = ", ".join(f"{c.template.model.network} on {c.template.data.name}" for c in self.columns)
-        raise ValueError(f"preset {self.name!r} has no {network or 'network'} on {dataset or 'any data'}; it has {have}")
+        raise ValueError(
+            f"preset {self.name!r} has no {network or 'network'} on {dataset or 'any data'}; it has {have}"
+        )
 
     def claims(self, cell: Cell) -> bool:
         """Whether `cell` is one of this preset's own runs, and not a changed one."""
         model = cell.model
-        return any(column.cell(model.variant, model.groups, cell.seed).identity == cell.identity for column in self.columns)
+        return any(
+            column.cell(model.variant, model.groups, cell.seed).identity == cell.identity
+            for column in self.columns
+        )
 
 
 def read_preset(path: Path) -> Preset:

@@ -1,0 +1,109 @@
+"""Fully learnable group convolution (FLGC; Wang et al., CVPR 2019)."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gc2l.nn.convolution import check_groups, convolve, kaiming_normal, standard_convolution
+
+
+class LearnableGroupConv2d(nn.Conv2d):
+    """Group convolution that learns which channels form a group: a dense weight times the mask T S^T.
+
+    Each input channel belongs to the group with the largest of its n logits (`input_logits`, S), each output channel
+    likewise (`output_logits`, T), and a weight counts where the two agree. The mask is hard in the forward pass;
+    gradients pass straight through it to the softmax of the logits. Groups may become uneven, and empty.
+
+    Args:
+        in_channels: c_in.
+        out_channels: c_out.
+        kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
+        groups: n, any number from 1 on; it need not divide the channel counts.
+
+    Shape:
+        input (N, c_in, H, W) or (c_in, H, W), output (N, c_out, H', W') or (c_out, H', W'), as `torch.nn.Conv2d`.
+
+    Parameters: weight (c_out, c_in, k_h, k_w), input_logits (c_in, n), output_logits (c_out, n), bias (c_out).
+    Tables count the nominal k_h k_w c_in c_out / n weights that the mask leaves, see `nominal_parameter_count`.
+
+    Raises:
+        ValueError: groups < 1.
+    """
+
+    input_logits: nn.Parameter
+    output_logits: nn.Parameter
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        check_groups(in_channels, out_channels, groups, divisible=False)
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            1,  # the weight is dense
+            bias,
+            padding_mode,  # type: ignore[arg-type]
+            device,
+            dtype,
+        )
+        self.groups = groups
+        like = {"device": device, "dtype": dtype}
+        self.input_logits = nn.Parameter(torch.empty(in_channels, groups, **like))
+        self.output_logits = nn.Parameter(torch.empty(out_channels, groups, **like))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Kaiming normal with the nominal fan_out k_h k_w c_out / n, bias zero, standard normal logits."""
+        if not hasattr(self, "output_logits"):
+            return  # nn.Conv2d's constructor calls this before the logits exist
+        k_h, k_w = self.kernel_size
+        kaiming_normal(self.weight, k_h * k_w * self.out_channels / self.groups)
+        nn.init.normal_(self.input_logits)
+        nn.init.normal_(self.output_logits)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def mask(self) -> Tensor:
+        """The 0/1 mask T S^T (c_out, c_in), with straight-through gradients to the softmax of the logits."""
+        return _straight_through(self.output_logits) @ _straight_through(self.input_logits).T
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
+        return convolve(self, x, self.dense_weight(), self.bias, groups=1)
+
+    def dense_weight(self) -> Tensor:
+        """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""
+        return self.weight * self.mask()[:, :, None, None]
+
+    def to_dense(self) -> nn.Conv2d:
+        """The standard convolution that this layer equals now, with weights of its own."""
+        return standard_convolution(self, self.dense_weight(), self.bias)
+
+    def nominal_parameter_count(self) -> int:
+        """The count that the paper's tables give: k_h k_w c_in c_out / n, rounded, and the bias."""
+        biases = 0 if self.bias is None else self.bias.numel()
+        return round(self.weight.numel() / self.groups) + biases
+
+
+def _straight_through(logits: Tensor) -> Tensor:
+    """One-hot rows (channels, n) of the largest logit; the gradient is that of the softmax."""
+    soft = logits.softmax(dim=1)
+    hard = F.one_hot(soft.argmax(dim=1), logits.shape[1]).to(soft.dtype)
+    return hard + (soft - soft.detach())

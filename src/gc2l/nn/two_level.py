@@ -1,0 +1,159 @@
+"""Two-level group convolution (GC-2L): group convolution plus a coarse level of a few channels per group."""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gc2l.nn.convolution import convolve, kaiming_normal
+from gc2l.nn.group import GroupConv2d
+
+
+class TwoLevelGroupConv2d(GroupConv2d):
+    """Two-level group convolution, y_j = A_j x_j + C_j z with z_i = r_i x_i (eq. 3.5).
+
+    Each group i hands m channels z_i, its representatives, to the coarse level; the 1 x 1 convolution C carries
+    them to every output channel. All of it is linear. With C = 0 the layer is exactly `GroupConv2d`.
+
+    Args:
+        in_channels: c_in.
+        out_channels: c_out.
+        kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
+        groups: n, a divisor of c_in and c_out.
+        coarse_channels: m, representatives per group; the paper has 1.
+
+    Shape:
+        input (N, c_in, H, W) or (c_in, H, W), output (N, c_out, H', W') or (c_out, H', W'), as `torch.nn.Conv2d`.
+
+    Parameters: weight A (c_out, c_in/n, k_h, k_w), restriction_weight r (n m, c_in/n, k_h, k_w), coarse_weight C
+    (c_out, n m, 1, 1), bias (c_out): k_h k_w c_in c_out / n + m k_h k_w c_in + m n c_out numbers without bias.
+
+    Raises:
+        ValueError: groups < 1, groups does not divide both channel counts, or coarse_channels < 1.
+    """
+
+    restriction_weight: nn.Parameter
+    coarse_weight: nn.Parameter
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        coarse_channels: int = 1,
+    ) -> None:
+        if coarse_channels < 1:
+            raise ValueError(
+                f"coarse_channels={coarse_channels} must be at least 1; without a coarse level use GroupConv2d"
+            )
+        super().__init__(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,
+            device,
+            dtype,
+        )
+        self.coarse_channels = coarse_channels
+        coarse = groups * coarse_channels
+        like = {"device": device, "dtype": dtype}
+        self.restriction_weight = nn.Parameter(
+            torch.empty(coarse, in_channels // groups, *self.kernel_size, **like)
+        )
+        self.coarse_weight = nn.Parameter(torch.empty(out_channels, coarse, 1, 1, **like))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Kaiming normal over the fused block of c_out/n + m filters and over C, bias zero.
+
+        With fan_in in place of fan_out the coarse term, of rank n m only, would start out larger than the group
+        convolution, and training suffers.
+        """
+        super().reset_parameters()
+        if not hasattr(self, "coarse_weight"):
+            return  # nn.Conv2d's constructor calls this before the coarse level exists
+        k_h, k_w = self.kernel_size
+        fused_fan_out = k_h * k_w * (self.out_channels // self.groups + self.coarse_channels)
+        kaiming_normal(self.weight, fused_fan_out)
+        kaiming_normal(self.restriction_weight, fused_fan_out)
+        kaiming_normal(self.coarse_weight, self.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
+        z = convolve(self, x, self.restriction_weight, None, self.groups)  # (N, n m, H', W')
+        y = convolve(self, x, self.weight, self.bias, self.groups)  # (N, c_out, H', W')
+        return y + F.conv2d(z, self.coarse_weight)
+
+    def dense_weight(self) -> Tensor:
+        """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable.
+
+        Its blocks are dense[j, i] = delta_ij A_j + C_j[:, i] r_i.
+        """
+        r = self.restriction_weight.unflatten(0, (self.groups, -1))  # (n, m, c_in/n, k_h, k_w)
+        coarse = self.coarse_weight.reshape(self.out_channels, self.groups, -1)  # (c_out, n, m)
+        correction = torch.einsum("ogm,gmihw->ogihw", coarse, r)  # (c_out, n, c_in/n, k_h, k_w)
+        return super().dense_weight() + correction.flatten(1, 2)
+
+    @classmethod
+    def from_group_conv(cls, conv: nn.Conv2d, *, coarse_channels: int = 1) -> Self:
+        """The layer with the weights of a group convolution and C = 0: the same function, ready to learn a coarse level.
+
+        Args:
+            conv: `GroupConv2d` or `nn.Conv2d` with any number of groups.
+            coarse_channels: m.
+        """
+        layer = cls(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # type: ignore[arg-type]
+            conv.stride,  # type: ignore[arg-type]
+            conv.padding,  # type: ignore[arg-type]
+            conv.dilation,  # type: ignore[arg-type]
+            conv.groups,
+            conv.bias is not None,
+            conv.padding_mode,
+            conv.weight.device,
+            conv.weight.dtype,
+            coarse_channels=coarse_channels,
+        )
+        layer.load_state_dict(conv.state_dict(), strict=False)
+        nn.init.zeros_(layer.coarse_weight)
+        return layer.train(conv.training)
+
+    def group_conv(self) -> GroupConv2d:
+        """The group convolution that is left when the coarse level is dropped (C = 0), with weights of its own."""
+        conv = GroupConv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size,  # type: ignore[arg-type]
+            self.stride,  # type: ignore[arg-type]
+            self.padding,  # type: ignore[arg-type]
+            self.dilation,  # type: ignore[arg-type]
+            self.groups,
+            self.bias is not None,
+            self.padding_mode,
+            self.weight.device,
+            self.weight.dtype,
+        )
+        fine = {name: value for name, value in self.state_dict().items() if name in ("weight", "bias")}
+        conv.load_state_dict(fine)
+        return conv.train(self.training)
+
+    def extra_repr(self) -> str:
+        """Conv2d's line with the number of coarse channels."""
+        return f"{super().extra_repr()}, coarse_channels={self.coarse_channels}"
