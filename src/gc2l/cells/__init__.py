@@ -1,4 +1,4 @@
-"""What is to be run: a cell is one training run, a preset scales the paper's runs to a budget, a grid is a table's cells."""
+"""What is to be run: a cell is one run, a preset scales the paper's runs to a budget, a grid is a table's cells."""
 
 from gc2l.cells.cell import Cell, DataConfig, ModelConfig, TrainingConfig
 from gc2l.cells.grid import table_cells

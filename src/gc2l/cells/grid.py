@@ -14,9 +14,5 @@ def table_cells(tables: Iterable[str], preset: Preset, seeds: Iterable[int]) -> 
     """
     columns = {(column.network, column.dataset): column for column in preset.columns}
     rows = [row for table in tables for row in reported_rows(table) if (row.network, row.dataset) in columns]
-    cells = [
-        columns[row.network, row.dataset].cell(row.variant, row.groups, seed)
-        for seed in seeds
-        for row in rows
-    ]
+    cells = [columns[row.network, row.dataset].cell(row.variant, row.groups, seed) for seed in seeds for row in rows]
     return list({cell.identity: cell for cell in cells}.values())

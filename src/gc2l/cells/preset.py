@@ -64,8 +64,7 @@ class Preset:
         """Whether `cell` is one of this preset's own runs, and not a changed one."""
         model = cell.model
         return any(
-            column.cell(model.variant, model.groups, cell.seed).identity == cell.identity
-            for column in self.columns
+            column.cell(model.variant, model.groups, cell.seed).identity == cell.identity for column in self.columns
         )
 
 

@@ -1,4 +1,4 @@
-"""What every convolution of this room shares: the check of its groups, padding, and the standard convolution it equals."""
+"""What the convolutions share: the check of their groups, padding, and the standard convolution they equal."""
 
 import math
 

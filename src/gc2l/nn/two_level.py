@@ -72,9 +72,7 @@ class TwoLevelGroupConv2d(GroupConv2d):
         self.coarse_channels = coarse_channels
         coarse = groups * coarse_channels
         like = {"device": device, "dtype": dtype}
-        self.restriction_weight = nn.Parameter(
-            torch.empty(coarse, in_channels // groups, *self.kernel_size, **like)
-        )
+        self.restriction_weight = nn.Parameter(torch.empty(coarse, in_channels // groups, *self.kernel_size, **like))
         self.coarse_weight = nn.Parameter(torch.empty(out_channels, coarse, 1, 1, **like))
         self.reset_parameters()
 
@@ -111,7 +109,7 @@ class TwoLevelGroupConv2d(GroupConv2d):
 
     @classmethod
     def from_group_conv(cls, conv: nn.Conv2d, *, coarse_channels: int = 1) -> Self:
-        """The layer with the weights of a group convolution and C = 0: the same function, ready to learn a coarse level.
+        """The layer with the weights of a group convolution and C = 0: the same function, with a level to learn.
 
         Args:
             conv: `GroupConv2d` or `nn.Conv2d` with any number of groups.

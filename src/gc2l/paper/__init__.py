@@ -50,7 +50,7 @@ def reported_rows(table: str) -> tuple[ReportedRow, ...]:
     """
     if table not in TABLES:
         raise ValueError(f"table={table!r} is unknown; choose one of {', '.join(TABLES)}")
-    with (files(__name__) / f"{table}.csv").open(encoding="utf-8", newline="") as stream:
+    with (files(__name__) / f"{table}.csv").open(encoding="utf-8") as stream:
         return tuple(_row(table, fields) for fields in csv.DictReader(stream))
 
 
