@@ -1,0 +1,165 @@
+"""A comparison table as text: for people (terminal, Markdown, LaTeX) and for programs (CSV)."""
+
+import csv
+import io
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
+from types import MappingProxyType
+
+import pandas as pd
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from tabulate import LATEX_ESCAPE_RULES, tabulate
+
+from gc2l.analysis.labels import model_label
+from gc2l.analysis.layout import Block, blocks, notes, title
+from gc2l.analysis.tables import ComparisonTable, Entry, Reproduction, Row
+
+TERMINAL_WIDTH = 120
+_LATEX = str.maketrans(LATEX_ESCAPE_RULES)
+
+_CSV_FIELDS = (
+    "table",
+    "network",
+    "variant",
+    "groups",
+    "reported_parameters_millions",
+    "parameters",
+    "parameters_per_processor",
+    "dataset",
+    "reported_error_percent",
+    "preset",
+    "preset_network",
+    "preset_dataset",
+    "preset_epochs",
+    "seeds_finished",
+    "seeds_diverged",
+    "error_percent",
+    "error_percent_low",
+    "error_percent_high",
+)
+
+
+def to_terminal(table: ComparisonTable) -> str:
+    """One ruled table for each network and the notes below, at most `TERMINAL_WIDTH` characters wide."""
+    console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None)
+    with console.capture() as capture:
+        console.print(title(table), markup=False)
+        for block in blocks(table):
+            console.print()
+            console.print(_ruled(block))
+        for note in notes(table):
+            console.print(note, markup=False)
+    # The console fills each line of a table with blanks.
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def to_markdown(table: ComparisonTable) -> str:
+    """One GitHub table for each network, with the notes below."""
+    parts = [f"# {title(table)}"]
+    for block in blocks(table):
+        headers = [f"{quantity}<br>{whose}" if quantity else whose for quantity, whose in block.headers]
+        alignment = ["right" if right else "left" for right in _right_aligned(block)]
+        # Without disable_numparse "4.10" would become 4.1.
+        grid = tabulate(block.rows, headers, tablefmt="pipe", disable_numparse=True, colalign=alignment)
+        parts += [f"## {block.title}", grid]
+    parts.append("\n".join(f"- {note}" for note in notes(table)))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_latex(table: ComparisonTable) -> str:
+    """One `table` environment with a booktabs tabular for each network; needs the booktabs package."""
+    caption = _escape(" ".join((f"{title(table)}.", *notes(table))))
+    tabulars = [f"{_escape(block.title)}\\\\[0.5ex]\n{_tabular(block)}" for block in blocks(table)]
+    lines = [
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{caption}}}",
+        f"\\label{{tab:{table.table}}}",
+        "\n\n\\bigskip\n".join(tabulars),
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(table: ComparisonTable) -> str:
+    """One line for each printed error and preset, in full precision; empty fields where nothing has been run."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, _CSV_FIELDS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in table.rows:
+        for entry in row.entries:
+            printed = _printed_fields(table, row, entry)
+            reproduced = [_reproduced_fields(table, row, entry, run) for run in entry.reproductions]
+            writer.writerows(printed | fields for fields in reproduced or [{}])
+    return stream.getvalue()
+
+
+FORMATS: Mapping[str, Callable[[ComparisonTable], str]] = MappingProxyType(
+    {"md": to_markdown, "csv": to_csv, "tex": to_latex}
+)
+"""The renderer for each kind of file that a table is written to."""
+
+
+def _right_aligned(block: Block) -> list[bool]:
+    return [whose != "variant" for _, whose in block.headers]
+
+
+def _ruled(block: Block) -> Table:
+    table = Table(title=block.title, title_justify="left", box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
+    shown = ""
+    for (quantity, whose), right in zip(block.headers, _right_aligned(block), strict=True):
+        # Columns of one quantity stand together: the first is enough to name it.
+        table.add_column(f"{'' if quantity == shown else quantity}\n{whose}", justify="right" if right else "left")
+        shown = quantity
+    for cells, following in zip_longest(block.rows, block.rows[1:]):
+        table.add_row(*cells, end_section=following is not None and following[0] != cells[0])
+    return table
+
+
+def _tabular(block: Block) -> str:
+    frame = pd.DataFrame(list(block.rows), columns=pd.MultiIndex.from_tuples(block.headers))
+    style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    columns = "".join("r" if right else "l" for right in _right_aligned(block))
+    return style.to_latex(hrules=True, column_format=columns, multicol_align="c").rstrip("\n")
+
+
+def _escape(text: str) -> str:
+    return text.translate(_LATEX)
+
+
+def _printed_fields(table: ComparisonTable, row: Row, entry: Entry) -> dict[str, object]:
+    return {
+        "table": table.table,
+        "network": row.network,
+        "variant": row.variant,
+        "groups": row.groups,
+        "reported_parameters_millions": row.reported_millions,
+        "parameters": row.computed.total,
+        "parameters_per_processor": row.computed.per_processor,
+        "dataset": entry.dataset,
+        "reported_error_percent": entry.reported_percent,
+    }
+
+
+def _reproduced_fields(table: ComparisonTable, row: Row, entry: Entry, run: Reproduction) -> dict[str, object]:
+    template = next(
+        scale.column.template
+        for scale in table.scales
+        if (scale.preset, scale.column.network, scale.column.dataset) == (run.preset, row.network, entry.dataset)
+    )
+    fields: dict[str, object] = {
+        "preset": run.preset,
+        "preset_network": model_label(template),
+        "preset_dataset": template.data.name,
+        "preset_epochs": template.training.epochs,
+        "seeds_finished": run.finished,
+        "seeds_diverged": run.diverged,
+    }
+    if run.error_percent is not None:
+        fields["error_percent"] = run.error_percent.value
+        if run.error_percent.interval is not None:
+            fields["error_percent_low"] = run.error_percent.interval.low
+            fields["error_percent_high"] = run.error_percent.interval.high
+    return fields

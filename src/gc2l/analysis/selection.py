@@ -1,0 +1,35 @@
+"""Finding the runs that stand for a row of the paper."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from gc2l.cells import Column
+from gc2l.cells.cell import configuration_hash
+from gc2l.records import Record
+
+
+class RunIndex:
+    """The records by preset and by configuration without its seed.
+
+    Args:
+        records: of any number of presets; those of changed configurations are simply never asked for.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._runs: dict[tuple[str, str], dict[int, Record]] = defaultdict(dict)
+        for record in records:
+            runs = self._runs[record.preset, _seedless_hash(record.configuration)]
+            if record.seed in runs:
+                raise ValueError(f"two records of preset {record.preset!r} have the identity {record.identity}")
+            runs[record.seed] = record
+
+    def runs(self, column: Column, variant: str, groups: int) -> tuple[Record, ...]:
+        """The runs of a preset's column with the given convolution, by seed; empty when there are none."""
+        cell = column.cell(variant, groups, seed=1)
+        runs = self._runs.get((cell.preset, _seedless_hash(cell.configuration())), {})
+        return tuple(runs[seed] for seed in sorted(runs))
+
+
+def _seedless_hash(configuration: dict[str, Any]) -> str:
+    return configuration_hash({name: value for name, value in configuration.items() if name != "seed"})

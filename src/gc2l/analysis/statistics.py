@@ -1,0 +1,89 @@
+"""From numbers to estimates with 95 % confidence intervals; `gc2l.records.wilson_interval` has the one for counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from gc2l.records import CONFIDENCE, Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """An estimate from a sample.
+
+    Attributes:
+        value: the estimate.
+        standard_error: its standard error; None when the sample is too small to have one.
+        interval: Student's t interval at 95 %; None when the sample is too small to have one.
+        count: the number of values in the sample.
+    """
+
+    value: float
+    standard_error: float | None
+    interval: Interval | None
+    count: int
+
+
+def mean_interval(values: Sequence[float]) -> Estimate:
+    """The mean of independent values, usually one per seed, with its t interval on len(values) - 1 degrees of freedom.
+
+    One value has neither standard error nor interval.
+
+    Raises:
+        ValueError: no value, or one that is not finite.
+    """
+    sample = _finite("values", values)
+    if sample.size < 1:
+        raise ValueError("values is empty: there is no mean")
+    mean = float(sample.mean())
+    if sample.size == 1:
+        return Estimate(value=mean, standard_error=None, interval=None, count=1)
+    standard_error = float(sample.std(ddof=1)) / sample.size**0.5
+    return _student(mean, standard_error, degrees=sample.size - 1, count=sample.size)
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
+    """The mean of first - second, where first[i] and second[i] belong together, for example by their seed.
+
+    What both share, such as the order of the images, cancels, so its interval is usually shorter than that of the
+    difference of two means.
+
+    Raises:
+        ValueError: samples of unequal length, without values, or with values that are not finite.
+    """
+    a, b = _finite("first", first), _finite("second", second)
+    if a.size != b.size:
+        raise ValueError(f"first has {a.size} values and second {b.size}: pairs need as many of each")
+    return mean_interval((a - b).tolist())
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> Estimate:
+    """The slope of the least-squares line through the points (x, y), with its t interval on len(x) - 2 degrees.
+
+    Raises:
+        ValueError: fewer than three points, unequal lengths, values that are not finite, or all x the same.
+    """
+    xs, ys = _finite("x", x), _finite("y", y)
+    if xs.size != ys.size:
+        raise ValueError(f"x has {xs.size} values and y {ys.size}: points need as many of each")
+    if xs.size < 3:
+        raise ValueError(f"a slope with an interval needs at least 3 points, got {xs.size}")
+    if np.ptp(xs) == 0:
+        raise ValueError(f"all x are {xs[0]:g}: the slope is undefined")
+    line = stats.linregress(xs, ys)
+    return _student(float(line.slope), float(line.stderr), degrees=xs.size - 2, count=xs.size)
+
+
+def _student(value: float, standard_error: float, *, degrees: int, count: int) -> Estimate:
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * standard_error
+    interval = Interval(low=value - half, high=value + half)
+    return Estimate(value=value, standard_error=standard_error, interval=interval, count=count)
+
+
+def _finite(name: str, values: Sequence[float]) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError(f"{name}={array.tolist()} must be a flat list of finite numbers")
+    return array

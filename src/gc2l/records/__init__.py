@@ -1,0 +1,24 @@
+"""What was measured: one JSON file per training run. Nothing here imports torch; nothing else touches results/."""
+
+from gc2l.records.assemble import make_record
+from gc2l.records.environment import Environment, describe_environment
+from gc2l.records.files import write_atomically
+from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
+from gc2l.records.schema import Epoch, Execution, Hardware, Record, Score
+from gc2l.records.store import RunStore
+
+__all__ = [
+    "CONFIDENCE",
+    "Environment",
+    "Epoch",
+    "Execution",
+    "Hardware",
+    "Interval",
+    "Record",
+    "RunStore",
+    "Score",
+    "describe_environment",
+    "make_record",
+    "wilson_interval",
+    "write_atomically",
+]

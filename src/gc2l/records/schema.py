@@ -1,0 +1,201 @@
+"""The record of one training run: what was run, on what, and what came out. Version 1 of the file format."""
+
+import json
+import math
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gc2l.cells.cell import configuration_hash
+from gc2l.records.interval import Interval, wilson_interval
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Amount = Annotated[float, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    """What all parts of a record share: no unknown field, no silent conversion, no NaN or infinity, no change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Hardware(_Part):
+    """The machine that trained.
+
+    Attributes:
+        platform: operating system and its version.
+        machine: the instruction set, such as "x86_64".
+        processor: the model of the processor.
+        cores: logical cores that the process was allowed to use.
+        memory_bytes: main memory.
+        accelerator: the name of the GPU; None where the processor trained.
+    """
+
+    platform: str
+    machine: str
+    processor: str
+    cores: Positive
+    memory_bytes: Positive
+    accelerator: str | None
+
+
+class Execution(_Part):
+    """How the arithmetic was carried out: the values in effect, never "auto"."""
+
+    device: str
+    precision: str
+    compile: bool
+    channels_last: bool
+    threads: Positive
+
+
+class Epoch(_Part):
+    """One pass over the training set, counted from 1; the learning rate is that of its last step."""
+
+    epoch: Positive
+    learning_rate: Amount
+    train_loss: float
+    train_error_percent: Percent
+    test_loss: float
+    test_error_percent: Percent
+    seconds: Amount
+
+
+class Score(_Part):
+    """The final result on the test set; `interval` is the Wilson interval in percent."""
+
+    errors: Count
+    rows: Positive
+    error_percent: Percent
+    interval: Interval
+
+    @classmethod
+    def from_counts(cls, errors: int, rows: int) -> Self:
+        """The score of `errors` wrong answers in `rows` images."""
+        interval = wilson_interval(errors, rows)
+        return cls(errors=errors, rows=rows, error_percent=100 * errors / rows, interval=interval)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        interval = wilson_interval(self.errors, self.rows)
+        for name, value, expected in (
+            ("error_percent", self.error_percent, 100 * self.errors / self.rows),
+            ("interval.low", self.interval.low, interval.low),
+            ("interval.high", self.interval.high, interval.high),
+        ):
+            if not math.isclose(value, expected, rel_tol=1e-9, abs_tol=1e-9):
+                raise ValueError(
+                    f"{name}={value} does not follow from {self.errors} errors in {self.rows} rows: {expected}"
+                )
+        return self
+
+
+class Record(_Part):
+    """One finished or diverged training run.
+
+    Attributes:
+        schema_version: of this format.
+        preset: the preset that the run belongs to.
+        configuration: what was run, exactly `Cell.configuration()`.
+        identity: the hash of the configuration.
+        seed: the configuration's seed.
+        status: "diverged" when the loss stopped being finite; such a run has no test result.
+        commit: the commit of the code, "unknown" outside a checkout.
+        dirty: whether the code differed from that commit, or the commit is unknown.
+        versions: of Python and of the packages that decide a result.
+        hardware: the machine.
+        execution: how it was used.
+        data_fingerprint: hash of the images and labels.
+        parameters: nominal number of parameters of the network, in all groups.
+        parameters_per_processor: of them, those that one of n processors holds.
+        curve: the completed epochs.
+        test: the result after the last epoch; None when diverged.
+        message: where and how the run diverged; None when finished.
+        wall_seconds: training and evaluation, summed over all sessions of an interrupted run.
+        images_per_second: training images per second of training.
+        peak_memory_bytes: the highest memory use, of the accelerator where there is one.
+        started: when the first session began, in UTC.
+        finished: when the last session ended, in UTC.
+    """
+
+    schema_version: Literal[1] = 1
+    preset: Annotated[str, Field(min_length=1)]
+    configuration: dict[str, Any]
+    identity: str
+    seed: Count
+    status: Literal["finished", "diverged"]
+    commit: Annotated[str, Field(min_length=1)]
+    dirty: bool
+    versions: dict[str, str]
+    hardware: Hardware
+    execution: Execution
+    data_fingerprint: str
+    parameters: Positive
+    parameters_per_processor: Positive
+    curve: tuple[Epoch, ...]
+    test: Score | None
+    message: str | None
+    wall_seconds: Amount
+    images_per_second: Amount
+    peak_memory_bytes: Count
+    started: AwareDatetime
+    finished: AwareDatetime
+
+    @model_validator(mode="after")
+    def _check_configuration(self) -> Self:
+        expected = configuration_hash(self.configuration)
+        if self.identity != expected:
+            raise ValueError(
+                f"identity={self.identity!r} does not belong to the configuration, whose hash is {expected!r}"
+            )
+        if self.seed != self.configuration.get("seed"):
+            raise ValueError(f"seed={self.seed} is not the configuration's seed={self.configuration.get('seed')}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_curve(self) -> Self:
+        numbers = [entry.epoch for entry in self.curve]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise ValueError(f"the curve's epochs are {numbers}, they must count 1, 2, 3, ...")
+        epochs = self.configuration["training"]["epochs"]
+        if len(numbers) > epochs or (self.status == "finished" and len(numbers) < epochs):
+            raise ValueError(f"the curve of a {self.status} run has {len(numbers)} epochs, training.epochs={epochs}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_outcome(self) -> Self:
+        if self.status == "finished" and (self.test is None or self.message is not None):
+            raise ValueError("a finished run has a test result and no message")
+        if self.status == "diverged" and (self.test is not None or not self.message):
+            raise ValueError("a diverged run has a message that says how, and no test result")
+        if self.parameters_per_processor > self.parameters:
+            raise ValueError(
+                f"parameters_per_processor={self.parameters_per_processor} exceeds parameters={self.parameters}"
+            )
+        for name, moment in (("started", self.started), ("finished", self.finished)):
+            if moment.utcoffset() != timedelta(0):
+                raise ValueError(f"{name}={moment.isoformat()} must be in UTC")
+        if self.finished < self.started:
+            raise ValueError(f"finished={self.finished.isoformat()} lies before started={self.started.isoformat()}")
+        return self
+
+
+def to_json(record: Record) -> str:
+    """The record as strict JSON with a final newline, one field a line."""
+    return json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def from_json(text: str) -> Record:
+    """Read what `to_json` wrote.
+
+    Raises:
+        ValueError: text that is no JSON or no valid record; one line for each problem.
+    """
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, problem['loc'])) or 'record'}: {problem['msg']}" for problem in error.errors())
+        raise ValueError("\n".join(problems)) from error
