@@ -1,0 +1,69 @@
+"""Training many cells: those that have no record yet, one after the other, each ending in a record."""
+
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from gc2l.cells import Cell
+from gc2l.records import Record, RunStore, describe_environment, make_record
+from gc2l.training import Execution, train
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+"""The checkout that an editable install runs from; records name its commit."""
+
+
+def run_cell(cell: Cell, store: RunStore, execution: Execution, *, retrain: bool = False) -> Record:
+    """The record of `cell`: the one in `store`, or that of a run made now.
+
+    Args:
+        cell: what to train.
+        store: where records are looked up and saved.
+        execution: how to train.
+        retrain: train even if there is a record, which the new one then replaces.
+
+    Raises:
+        Everything that `gc2l.training.train` raises. A diverged run raises nothing: its record says so.
+    """
+    record = None if retrain else store.find(cell)
+    if record is None:
+        # Described before training: the code may be edited while a long run is under way.
+        environment = describe_environment(REPOSITORY)
+        record = make_record(cell, train(cell, execution), environment=environment)
+        store.save(cell, record)
+    return record
+
+
+def run_missing(cells: Sequence[Cell], store: RunStore, execution: Execution) -> list[Record]:
+    """Train every cell that has no record, and tell on standard error how far the grid is.
+
+    Returns:
+        The records of all `cells`, in their order.
+
+    Raises:
+        KeyboardInterrupt: stopped; every finished cell has its record, the current one its checkpoints.
+    """
+    missing = [cell for cell in cells if store.find(cell) is None]
+    _tell(f"{len(cells) - len(missing)} of {len(cells)} cells have a record, {len(missing)} to train")
+    begun = time.monotonic()
+    for done, cell in enumerate(missing):
+        _tell(f"[{done + 1}/{len(missing)}] {cell.slug} ...")
+        record = run_cell(cell, store, execution)
+        elapsed = time.monotonic() - begun
+        left = timedelta(seconds=round(elapsed / (done + 1) * (len(missing) - done - 1)))
+        _tell(f"[{done + 1}/{len(missing)}] {cell.slug}: {_result(record)}; about {left} left for the grid")
+    return [record for cell in cells if (record := store.find(cell)) is not None]
+
+
+def _result(record: Record) -> str:
+    if record.test is None:
+        return f"diverged: {record.message}"
+    return (
+        f"test error {record.test.error_percent:.2f} % in {timedelta(seconds=round(record.wall_seconds))}, "
+        f"{record.images_per_second:.0f} images/s"
+    )
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

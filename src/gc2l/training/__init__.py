@@ -1,0 +1,18 @@
+"""Training one cell: the Lightning module, how it is executed, checkpoints, and the outcome."""
+
+import gc2l.torchvision_import  # noqa: F401  # isort: split  Lightning imports torchvision, which needs this first
+
+from gc2l.training.classifier import DivergedError, ImageClassifier
+from gc2l.training.execution import Execution, ResolvedExecution
+from gc2l.training.outcome import EpochResult, Outcome
+from gc2l.training.run import train
+
+__all__ = [
+    "DivergedError",
+    "EpochResult",
+    "Execution",
+    "ImageClassifier",
+    "Outcome",
+    "ResolvedExecution",
+    "train",
+]

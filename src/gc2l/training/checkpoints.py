@@ -1,0 +1,60 @@
+"""Checkpoints that are never half-written, and the choice of the one to resume from."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins import TorchCheckpointIO
+from pytorch_lightning.callbacks import ModelCheckpoint
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write a checkpoint beside its place and rename it, so that a killed process leaves the old one or the new one."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Save `checkpoint` at `path`."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_suffix(f".partial-{os.getpid()}")
+        with partial.open("wb") as stream:
+            torch.save(checkpoint, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(target)
+
+
+def every_epoch(folder: Path) -> ModelCheckpoint:
+    """The callback that saves a checkpoint after each epoch and keeps the newest two."""
+    return ModelCheckpoint(
+        dirpath=folder,
+        filename="{epoch:04d}",
+        monitor="epoch",
+        mode="max",
+        save_top_k=2,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+def newest_readable(folder: Path) -> Path | None:
+    """The newest checkpoint in `folder` that can be read.
+
+    One that cannot be read (a disk that was full, a copy that broke off) is renamed to `*.unreadable` with a warning
+    that names it, and the one before is taken.
+    """
+    for path in sorted(folder.glob("*.ckpt"), reverse=True):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            aside = path.with_suffix(".unreadable")
+            path.replace(aside)
+            warnings.warn(
+                f"the checkpoint {path} cannot be read ({type(error).__name__}: {error}); kept as {aside}, "
+                "continuing from the one before",
+                stacklevel=2,
+            )
+        else:
+            return path
+    return None

@@ -1,0 +1,183 @@
+"""The Lightning module around a network: the paper's SGD, its loss and errors per epoch, and the stop on divergence."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR
+
+from gc2l.cells import TrainingConfig
+from gc2l.training.outcome import EpochResult
+
+Batch = tuple[Tensor, Tensor]  # images (N, 3, H, W), labels (N,)
+
+
+class DivergedError(RuntimeError):
+    """The training loss stopped being finite."""
+
+
+class ImageClassifier(pl.LightningModule):
+    """Train and test an image classifier with cross-entropy.
+
+    Args:
+        network: any module from images (N, 3, H, W) to logits (N, classes).
+        training: optimiser and schedule.
+        seed: with the epoch's number it seeds what the network itself draws, such as dropout.
+        compile: send full training batches through torch.compile.
+
+    Attributes:
+        curve: results of the completed epochs, kept in checkpoints.
+        test_errors: wrong test images after the last completed epoch.
+        wall_seconds: time of the completed epochs, kept in checkpoints.
+
+    Raises:
+        DivergedError: at most one step after the training loss became infinite or NaN.
+    """
+
+    def __init__(self, network: nn.Module, training: TrainingConfig, *, seed: int, compile: bool = False) -> None:
+        super().__init__()
+        self.network = network
+        self.training_config = training
+        self.seed = seed
+        self.curve: list[EpochResult] = []
+        self.test_errors: int | None = None
+        self.wall_seconds = 0.0
+        self._compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+        if compile:
+            self._compiled = torch.compile(self._loss_and_errors, dynamic=False)
+        self._last_loss: Tensor | None = None
+        self._train = _Sums()
+        self._test = _Sums()
+        self._epoch_started = 0.0
+        self._training_seconds = 0.0
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, classes) of images (N, 3, H, W)."""
+        return self.network(images)
+
+    def _loss_and_errors(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        logits = self.network(images).float()
+        return F.cross_entropy(logits, labels), (logits.argmax(dim=1) != labels).sum()
+
+    def configure_optimizers(self) -> Any:
+        """SGD with momentum and the step or one-cycle schedule."""
+        config = self.training_config
+        optimizer = torch.optim.SGD(
+            self.parameters(),
+            lr=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        if config.schedule == "step":
+            steps = MultiStepLR(optimizer, milestones=list(config.milestones), gamma=config.gamma)
+            return {"optimizer": optimizer, "lr_scheduler": {"scheduler": steps, "interval": "epoch"}}
+        cycle = OneCycleLR(
+            optimizer,
+            max_lr=config.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+            pct_start=config.warmup_fraction,
+            cycle_momentum=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        """Start the clock, and make the epoch's random numbers depend on (seed, epoch) alone."""
+        torch.manual_seed(1_000_003 * (self.current_epoch + 1) + self.seed)
+        self._train = _Sums()
+        self._epoch_started = time.perf_counter()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Stop if the step before went astray; looking one step late lets the device run ahead of the host."""
+        self._check_finite()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one batch."""
+        images, labels = batch
+        # Another batch size would compile a second time, for one batch an epoch.
+        full = self._compiled is not None and len(labels) == self.training_config.batch_size
+        step = self._compiled if full and self._compiled is not None else self._loss_and_errors
+        loss, errors = step(images, labels)
+        self._last_loss = loss.detach()
+        self._train.add(self._last_loss, errors, len(labels))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """The training pass is over: stop its clock once the device has finished."""
+        self._check_finite()
+        self._training_seconds = time.perf_counter() - self._epoch_started
+        self._test = _Sums()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Loss and errors of one batch of test images."""
+        images, labels = batch
+        loss, errors = self._loss_and_errors(images, labels)
+        self._test.add(loss, errors, len(labels))
+
+    def on_train_epoch_end(self) -> None:
+        """Complete the epoch: a point on the curves, which the loggers and the checkpoint receive."""
+        train_loss, train_errors = self._train.mean_loss(), self._train.errors()
+        test_loss, test_errors = self._test.mean_loss(), self._test.errors()
+        if not math.isfinite(test_loss):
+            raise DivergedError(f"the test loss became {test_loss} after epoch {self.current_epoch + 1}")
+        result = EpochResult(
+            epoch=self.current_epoch + 1,
+            learning_rate=float(self._rate_of_last_step()),
+            train_loss=train_loss,
+            train_error_percent=100 * train_errors / self._train.rows,
+            test_loss=test_loss,
+            test_error_percent=100 * test_errors / self._test.rows,
+            seconds=self._training_seconds,
+        )
+        self.curve.append(result)
+        self.test_errors = test_errors
+        self.wall_seconds += time.perf_counter() - self._epoch_started
+        self.log_dict({name: value for name, value in asdict(result).items() if name != "epoch"})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the curve with the weights, so that a resumed run has one curve."""
+        checkpoint["curve"] = [asdict(point) for point in self.curve]
+        checkpoint["test_errors"] = self.test_errors
+        checkpoint["wall_seconds"] = self.wall_seconds
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Continue the curve of the checkpoint."""
+        self.curve = [EpochResult(**point) for point in checkpoint["curve"]]
+        self.test_errors = checkpoint["test_errors"]
+        self.wall_seconds = checkpoint["wall_seconds"]
+
+    def _check_finite(self) -> None:
+        if self._last_loss is not None and not torch.isfinite(self._last_loss):
+            raise DivergedError(
+                f"the training loss became {self._last_loss.item()} in epoch {self.current_epoch + 1}, at most one "
+                f"step before step {self.global_step}, learning rate {self._rate_of_last_step():.3g}"
+            )
+
+    def _rate_of_last_step(self) -> float:
+        return self.trainer.optimizers[0].param_groups[0]["lr"]
+
+
+class _Sums:
+    """Sums of losses and errors that stay on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self._loss: Tensor | float = 0.0
+        self._errors: Tensor | int = 0
+
+    def add(self, mean_loss: Tensor, errors: Tensor, rows: int) -> None:
+        self.rows += rows
+        self._loss = self._loss + mean_loss * rows
+        self._errors = self._errors + errors
+
+    def mean_loss(self) -> float:
+        return float(self._loss) / self.rows
+
+    def errors(self) -> int:
+        return int(self._errors)

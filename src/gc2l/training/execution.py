@@ -1,0 +1,88 @@
+"""How a cell is executed: device, precision, compilation. None of it is part of the cell's identity."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+COMPILE_FROM_IMAGES = 100_000
+"""With compile unset, runs that see fewer training images than this are not compiled: they would not earn it back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How to run; every "auto" or None is settled by `resolve`.
+
+    Attributes:
+        device: "auto" takes an accelerator when there is one.
+        precision: "auto" is bfloat16 (automatic mixed precision) where the hardware multiplies matrices in it,
+            that is on recent GPUs and on CPUs with AMX, and float32 elsewhere.
+        compile: whether the training step goes through torch.compile.
+        channels_last: whether images and weights are stored channels last; by default they are.
+        threads: CPU threads; by default torch decides.
+        wandb: "auto" uploads to Weights & Biases when a key is configured and logs offline otherwise.
+        scratch: folder of checkpoints, CSV logs and offline W&B runs.
+        progress: whether to show a progress bar (only on a terminal).
+    """
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool | None = None
+    channels_last: bool | None = None
+    threads: int | None = None
+    wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
+    scratch: Path = Path(".scratch")
+    progress: bool = True
+
+    def resolve(self, training_images: int) -> "ResolvedExecution":
+        """Settle the open choices for a run that will see `training_images` images on this machine.
+
+        Raises:
+            ValueError: a device that this machine lacks.
+        """
+        device = _resolve_device(self.device)
+        precision = self.precision
+        if precision == "auto":
+            precision = "bfloat16" if _multiplies_bfloat16(device) else "float32"
+        compiled = self.compile
+        if compiled is None:
+            can_compile = device == "cuda" or (device == "cpu" and shutil.which("g++") is not None)
+            compiled = can_compile and training_images >= COMPILE_FROM_IMAGES
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"execution.threads={self.threads} must be at least 1")
+        return ResolvedExecution(
+            device=device,
+            precision=precision,
+            compile=compiled,
+            channels_last=True if self.channels_last is None else self.channels_last,
+            threads=self.threads or torch.get_num_threads(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedExecution:
+    """The choices as they are carried out; see `Execution`."""
+
+    device: str
+    precision: Literal["float32", "bfloat16"]
+    compile: bool
+    channels_last: bool
+    threads: int
+
+
+def _resolve_device(device: str) -> str:
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if device == "auto":
+        return next(name for name in ("cuda", "mps", "cpu") if present[name])
+    if not present[device]:
+        have = ", ".join(name for name, here in present.items() if here)
+        raise ValueError(f"execution.device={device!r} is not available on this machine; it has {have}")
+    return device
+
+
+def _multiplies_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and torch.cpu._is_amx_tile_supported()

@@ -1,0 +1,64 @@
+"""What a training run leaves behind: plain values, so that a record can be made of them without torch."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochResult:
+    """One point of the curves.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        learning_rate: rate of the epoch's last step.
+        train_loss, train_error_percent: mean over the epoch's augmented training images, weights changing meanwhile.
+        test_loss, test_error_percent: mean over the test images after the epoch.
+        seconds: wall-clock time of the training pass, without the test.
+    """
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_error_percent: float
+    test_loss: float
+    test_error_percent: float
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A run that has ended.
+
+    Attributes:
+        status: "finished", or "diverged" when the training loss stopped being finite.
+        message: why it diverged.
+        curve: the completed epochs.
+        test_errors: wrongly classified test images after the last epoch; None when diverged.
+        test_rows: number of test images.
+        data_fingerprint: SHA-256 of the images and labels.
+        parameters: parameters of the network; FLGC counted nominally, as in the paper.
+        parameters_per_processor: those that one of n processors holds in channel-parallel execution.
+        execution: device, precision, compile, channels_last and threads as they really were.
+        accelerator: name of the accelerator, None on a CPU.
+        wall_seconds: training and testing, summed over all sessions of a resumed run.
+        images_per_second: training images per second of training time, compilation included.
+        peak_memory_bytes: peak of the accelerator's allocations, or on a CPU of the process's resident memory.
+        started, finished: times in UTC; `started` is that of the last session.
+    """
+
+    status: Literal["finished", "diverged"]
+    message: str | None
+    curve: tuple[EpochResult, ...]
+    test_errors: int | None
+    test_rows: int
+    data_fingerprint: str
+    parameters: int
+    parameters_per_processor: int
+    execution: dict[str, str | bool | int]
+    accelerator: str | None
+    wall_seconds: float
+    images_per_second: float
+    peak_memory_bytes: int
+    started: datetime
+    finished: datetime

@@ -1,0 +1,105 @@
+"""Train one cell from its configuration to its outcome."""
+
+import shutil
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.trainer.states import TrainerStatus
+from safetensors.torch import save_file
+
+from gc2l.cells import Cell
+from gc2l.data import make_data_module
+from gc2l.models import build_model, count_parameters
+from gc2l.training.checkpoints import AtomicCheckpointIO, every_epoch, newest_readable
+from gc2l.training.classifier import DivergedError, ImageClassifier
+from gc2l.training.execution import Execution
+from gc2l.training.loggers import make_loggers
+from gc2l.training.memory import peak_memory_bytes, reset_peak_memory
+from gc2l.training.outcome import Outcome
+
+_PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+
+def train(cell: Cell, execution: Execution) -> Outcome:
+    """Train `cell`, continuing from its newest checkpoint if an earlier session was stopped.
+
+    The final weights stay in `weights_path(cell, execution)`; the checkpoints are removed once the run has ended.
+
+    Raises:
+        ValueError: a group count that does not divide the network's channels, or a device that is not there.
+        FileNotFoundError: the images are missing and cannot be downloaded.
+        KeyboardInterrupt: the run was stopped; the checkpoint of the last completed epoch is kept.
+    """
+    started = datetime.now(UTC)
+    data = make_data_module(cell.data, batch_size=cell.training.batch_size, seed=cell.seed)
+    torch.manual_seed(cell.seed)
+    network = build_model(cell.model, data.num_classes)
+    data.prepare_data()
+    data.setup("fit")
+    images_seen = data.train_rows * cell.training.epochs
+    resolved = execution.resolve(images_seen)
+    torch.set_num_threads(resolved.threads)
+    if resolved.channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    module = ImageClassifier(network, cell.training, seed=cell.seed, compile=resolved.compile)
+    folder = execution.scratch / "checkpoints" / cell.identity
+    trainer = pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(resolved.device, resolved.device),
+        devices=1,
+        precision=_PRECISIONS[resolved.precision],  # type: ignore[arg-type]
+        max_epochs=cell.training.epochs,
+        callbacks=[every_epoch(folder)],
+        plugins=[AtomicCheckpointIO()],
+        logger=make_loggers(cell, execution),
+        enable_progress_bar=execution.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        benchmark=resolved.device == "cuda",
+    )
+    reset_peak_memory(resolved.device)
+    message = None
+    try:
+        trainer.fit(module, data, ckpt_path=newest_readable(folder))
+    except DivergedError as error:
+        message = str(error)
+    except SystemExit as stop:
+        # Lightning turns Ctrl-C into sys.exit; the caller has to tell it from other exits.
+        raise KeyboardInterrupt from stop
+    if trainer.state.status == TrainerStatus.INTERRUPTED and message is None:
+        raise KeyboardInterrupt
+    if message is None:
+        save_weights(network, weights_path(cell, execution))
+    shutil.rmtree(folder, ignore_errors=True)
+    parameters = count_parameters(network, groups=cell.model.groups)
+    seconds = sum(point.seconds for point in module.curve)
+    return Outcome(
+        status="finished" if message is None else "diverged",
+        message=message,
+        curve=tuple(module.curve),
+        test_errors=module.test_errors if message is None else None,
+        test_rows=data.test_rows,
+        data_fingerprint=data.fingerprint,
+        parameters=parameters.total,
+        parameters_per_processor=parameters.per_processor,
+        execution=asdict(resolved),
+        accelerator=torch.cuda.get_device_name() if resolved.device == "cuda" else None,
+        wall_seconds=module.wall_seconds,
+        images_per_second=data.train_rows * len(module.curve) / seconds if seconds else 0.0,
+        peak_memory_bytes=peak_memory_bytes(resolved.device),
+        started=started,
+        finished=datetime.now(UTC),
+    )
+
+
+def weights_path(cell: Cell, execution: Execution) -> Path:
+    """Where the final weights of `cell` are kept: in the scratch folder, by identity."""
+    return execution.scratch / "weights" / f"{cell.slug}-{cell.identity}.safetensors"
+
+
+def save_weights(network: torch.nn.Module, path: Path) -> None:
+    """Write the state of `network` as safetensors."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, path)
