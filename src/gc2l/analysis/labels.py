@@ -15,7 +15,7 @@ def paper_network_label(network: str) -> str:
     """The name of a network of the paper: "wide_resnet_28_10" is "WideResNet-28-10"."""
     if network == "mobilenet_v2":
         return "MobileNetV2"
-    return network.replace("wide_resnet", "WideResNet").replace("_", "-").replace("Wide-ResNet", "WideResNet")
+    return network.replace("wide_resnet", "WideResNet").replace("_", "-")
 
 
 def model_label(cell: Cell) -> str:

@@ -43,11 +43,11 @@ def title(table: ComparisonTable) -> str:
 def notes(table: ComparisonTable) -> tuple[str, ...]:
     """What every column means, and which run stands for which of the paper's."""
     return (
-        "Under each data set: top-1 error in percent on the test images after the last epoch. The paper prints one number, "
-        "without seeds. A preset's column has the mean over its seeds ± half the 95 % interval (Student t), and k, "
-        f"the number of seeds; one seed has no interval, and {NOTHING} has not been run.",
-        "Parameters, in millions, are those of the paper's own network (10 classes on CIFAR): as the paper prints them, as "
-        "counted from the code, and of these the ones that one of n processors holds.",
+        "Under each data set: top-1 error in percent on the test images after the last epoch. The paper prints one "
+        "number, without seeds. A preset's column has the mean over its seeds ± half the 95 % interval (Student t), "
+        f"and k, the number of seeds; one seed has no interval, and {NOTHING} has not been run.",
+        "Parameters, in millions, are those of the paper's own network (10 classes on CIFAR): as the paper prints "
+        "them, as counted from the code, and of these the ones that one of n processors holds.",
         *(_scale_note(scale) for scale in table.scales),
     )
 
@@ -74,7 +74,7 @@ def _block(network: str, rows: Sequence[Row], decimals: int) -> Block:
     headers = [("", "n"), ("", "variant"), *(("parameters", name) for name in ("paper", "counted", "per proc."))]
     for entry in rows[0].entries:
         dataset = DATASETS[entry.dataset]
-        headers += [(dataset, "paper"), *((dataset, reproduction.preset) for reproduction in entry.reproductions)]
+        headers += [(dataset, "paper"), *((dataset, reproduction.scale.preset) for reproduction in entry.reproductions)]
     return Block(
         title=paper_network_label(network),
         headers=tuple(headers),

@@ -91,7 +91,7 @@ def to_csv(table: ComparisonTable) -> str:
     for row in table.rows:
         for entry in row.entries:
             printed = _printed_fields(table, row, entry)
-            reproduced = [_reproduced_fields(table, row, entry, run) for run in entry.reproductions]
+            reproduced = [_reproduced_fields(run) for run in entry.reproductions]
             writer.writerows(printed | fields for fields in reproduced or [{}])
     return stream.getvalue()
 
@@ -143,14 +143,10 @@ def _printed_fields(table: ComparisonTable, row: Row, entry: Entry) -> dict[str,
     }
 
 
-def _reproduced_fields(table: ComparisonTable, row: Row, entry: Entry, run: Reproduction) -> dict[str, object]:
-    template = next(
-        scale.column.template
-        for scale in table.scales
-        if (scale.preset, scale.column.network, scale.column.dataset) == (run.preset, row.network, entry.dataset)
-    )
+def _reproduced_fields(run: Reproduction) -> dict[str, object]:
+    template = run.scale.column.template
     fields: dict[str, object] = {
-        "preset": run.preset,
+        "preset": run.scale.preset,
         "preset_network": model_label(template),
         "preset_dataset": template.data.name,
         "preset_epochs": template.training.epochs,

@@ -37,13 +37,13 @@ class Reproduction:
     """The runs of one preset for one printed error.
 
     Attributes:
-        preset: the preset's name.
+        scale: where the runs come from.
         error_percent: mean over the finished seeds with its interval; None when no run has finished.
         finished: number of finished runs.
         diverged: number of diverged runs.
     """
 
-    preset: str
+    scale: Scale
     error_percent: Estimate | None
     finished: int
     diverged: int
@@ -137,7 +137,7 @@ def _row(
             dataset=row.dataset,
             reported_percent=row.error_percent,
             reproductions=tuple(
-                _reproduction(scale.preset, index.runs(scale.column, row.variant, row.groups))
+                _reproduction(scale, index.runs(scale.column, row.variant, row.groups))
                 for scale in scales
                 if _stands_for(scale.column, row)
             ),
@@ -154,10 +154,10 @@ def _row(
     )
 
 
-def _reproduction(preset: str, runs: Sequence[Record]) -> Reproduction:
+def _reproduction(scale: Scale, runs: Sequence[Record]) -> Reproduction:
     errors = [run.test.error_percent for run in runs if run.test is not None]
     return Reproduction(
-        preset=preset,
+        scale=scale,
         error_percent=mean_interval(errors) if errors else None,
         finished=len(errors),
         diverged=len(runs) - len(errors),

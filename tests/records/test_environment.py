@@ -1,0 +1,58 @@
+import platform
+import subprocess
+
+import pytest
+
+import gc2l
+from gc2l.records import describe_environment
+
+
+def git(folder, *arguments):
+    # Independent of the user's own configuration.
+    identity = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
+    command = ["git", "-C", str(folder), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    git(tmp_path, "init", "--quiet")
+    for name in ("src/code.py", "results/runs/a.json", "README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--quiet", "--message", "first")
+    return tmp_path
+
+
+def test_a_clean_checkout(checkout):
+    environment = describe_environment(checkout)
+    assert (environment.commit, environment.dirty) == (git(checkout, "rev-parse", "HEAD"), False)
+
+
+@pytest.mark.parametrize("name", ["results/runs/a.json", "results/runs/new.json", "README.md"])
+def test_results_and_notes_do_not_make_the_code_dirty(checkout, name):
+    (checkout / name).write_text("2\n")
+    assert not describe_environment(checkout).dirty
+
+
+@pytest.mark.parametrize("name", ["src/code.py", "src/new.py", "experiments/presets/new.toml", "constraints.txt"])
+def test_changed_and_new_code_is_dirty(checkout, name):
+    (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+    (checkout / name).write_text("2\n")
+    assert describe_environment(checkout).dirty
+
+
+def test_without_the_root_of_a_checkout_the_commit_is_unknown(checkout, tmp_path_factory):
+    for repository in (None, tmp_path_factory.mktemp("plain"), checkout / "src", checkout / "missing"):
+        environment = describe_environment(repository)
+        assert (environment.commit, environment.dirty) == ("unknown", True)
+
+
+def test_versions_and_hardware(checkout):
+    environment = describe_environment(checkout)
+    assert set(environment.versions) == {"python", "torch", "torchvision", "pytorch_lightning", "numpy", "gc2l"}
+    assert environment.versions["python"] == platform.python_version()
+    assert environment.versions["gc2l"] == gc2l.__version__
+    assert environment.hardware.processor
+    assert environment.hardware.accelerator is None
