@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +13,8 @@ from gc2l.variants import check_variant
 Network = Literal["wide_resnet_cifar", "wide_resnet_imagenet", "mobilenet_v2"]
 DatasetName = Literal["digits", "cifar10", "cifar100", "imagenette", "imagenet"]
 Schedule = Literal["step", "one_cycle"]
+
+_REAL_TRAINING_FIELDS = ("learning_rate", "momentum", "weight_decay", "gamma", "warmup_fraction")
 
 
 def _default_root() -> Path:
@@ -41,6 +44,10 @@ class ModelConfig:
     def __post_init__(self) -> None:
         """Check every value that can be checked without building the network."""
         _check_choice("model.network", self.network, get_args(Network))
+        _check_integers("model", groups=self.groups, coarse_channels=self.coarse_channels)
+        _check_finite("model", width=self.width)
+        if self.depth is not None:
+            _check_integers("model", depth=self.depth)
         check_variant(self.variant, self.groups)
         if (self.depth is None) != (self.network == "mobilenet_v2"):
             raise ValueError(
@@ -74,8 +81,10 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         _check_choice("data.name", self.name, get_args(DatasetName))
-        if self.image_size is not None and self.image_size < 1:
-            raise ValueError(f"data.image_size={self.image_size} must be at least 1 pixel")
+        if self.image_size is not None:
+            _check_integers("data", image_size=self.image_size)
+            if self.image_size < 1:
+                raise ValueError(f"data.image_size={self.image_size} must be at least 1 pixel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +117,11 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         _check_choice("training.schedule", self.schedule, get_args(Schedule))
+        _check_integers("training", epochs=self.epochs, batch_size=self.batch_size)
+        for milestone in self.milestones:
+            _check_integers("training", milestones=milestone)
+        for name in _REAL_TRAINING_FIELDS:
+            _check_finite("training", **{name: getattr(self, name)})
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1")
@@ -148,8 +162,10 @@ class Cell:
         configuration = asdict(self)
         del configuration["preset"], configuration["data"]["root"]
         configuration["training"]["milestones"] = list(self.training.milestones)
-        # 10 and 10.0 are one width, and JSON would write them differently.
+        # 10 and 10.0 are one width, 0 and 0.0 one weight decay, and JSON would write them differently.
         configuration["model"]["width"] = float(self.model.width)
+        for name in _REAL_TRAINING_FIELDS:
+            configuration["training"][name] = float(configuration["training"][name])
         return configuration
 
     @property
@@ -175,3 +191,16 @@ def configuration_hash(configuration: dict[str, Any]) -> str:
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
+
+
+# Presets come from files, where a number may be quoted or have a decimal point too many.
+def _check_integers(section: str, **values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{section}.{name}={value!r} must be a whole number")
+
+
+def _check_finite(section: str, **values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            raise ValueError(f"{section}.{name}={value!r} must be a finite number")

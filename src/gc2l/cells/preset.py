@@ -76,6 +76,9 @@ def read_preset(path: Path) -> Preset:
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
+        _check_keys("the preset", content, {"description", "column"})
+        for entry in content["column"]:
+            _check_keys("[[column]]", entry, {"network", "dataset", "model", "data", "training"})
         columns = tuple(
             Column(
                 network=entry["network"],
@@ -107,6 +110,11 @@ def read_presets(folder: Path) -> dict[str, Preset]:
     if not presets:
         raise FileNotFoundError(f"no preset (*.toml) in {folder}")
     return presets
+
+
+def _check_keys(where: str, content: dict[str, object], known: set[str]) -> None:
+    if unknown := sorted(content.keys() - known):
+        raise ValueError(f"{where} has the unknown key {unknown[0]!r}; it may have {', '.join(sorted(known))}")
 
 
 def _with_tuples(values: dict[str, object]) -> dict:

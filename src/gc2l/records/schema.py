@@ -116,9 +116,9 @@ class Record(_Part):
         message: where and how the run diverged; None when finished.
         wall_seconds: training and evaluation, summed over all sessions of an interrupted run.
         images_per_second: training images per second of training.
-        peak_memory_bytes: the highest memory use, of the accelerator where there is one.
-        started: when the first session began, in UTC.
-        finished: when the last session ended, in UTC.
+        peak_memory_bytes: the highest memory use, of the accelerator where there is one, else of the process.
+        started: when the last session began, in UTC.
+        finished: when it ended, in UTC.
     """
 
     schema_version: Literal[1] = 1

@@ -1,0 +1,113 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gc2l.cells import Cell, DataConfig, ModelConfig, TrainingConfig
+
+CELL = Cell(model=ModelConfig(variant="gc2l", groups=4))
+
+
+def with_model(**changes):
+    return replace(CELL, model=replace(CELL.model, **changes))
+
+
+def with_training(**changes):
+    return replace(CELL, training=replace(CELL.training, **changes))
+
+
+SCIENTIFIC_CHANGES = [
+    with_model(network="wide_resnet_imagenet"),
+    with_model(depth=16),
+    with_model(width=8),
+    with_model(variant="gc"),
+    with_model(groups=8),
+    with_model(coarse_channels=2),
+    replace(CELL, data=DataConfig(name="cifar100")),
+    replace(CELL, data=DataConfig(image_size=32)),
+    with_training(epochs=201),
+    with_training(batch_size=64),
+    with_training(learning_rate=0.2),
+    with_training(momentum=0.8),
+    with_training(weight_decay=0.0),
+    with_training(schedule="one_cycle"),
+    with_training(milestones=(60, 120)),
+    with_training(gamma=0.2),
+    with_training(warmup_fraction=0.3),
+    replace(CELL, seed=2),
+]
+
+
+def test_the_identity_of_the_default_cell_stays():
+    # A change here orphans every record that has been committed.
+    assert Cell().identity == "fde1a64f585e"
+
+
+def test_every_scientific_field_changes_the_identity():
+    assert len({CELL.identity, *(cell.identity for cell in SCIENTIFIC_CHANGES)}) == len(SCIENTIFIC_CHANGES) + 1
+
+
+def test_the_list_of_changes_above_covers_every_field_of_the_configuration():
+    def leaves(values, prefix=""):
+        for name, value in values.items():
+            yield from leaves(value, f"{name}.") if isinstance(value, dict) else [(prefix + name, value)]
+
+    before = dict(leaves(CELL.configuration()))
+    changed = [
+        {name for name, value in leaves(cell.configuration()) if value != before[name]} for cell in SCIENTIFIC_CHANGES
+    ]
+    assert all(len(names) == 1 for names in changed)
+    assert set.union(*changed) == set(before)
+
+
+def test_root_and_preset_do_not_change_the_identity():
+    assert replace(CELL, preset="other").identity == CELL.identity
+    assert replace(CELL, data=DataConfig(root=Path("/elsewhere"))).identity == CELL.identity
+
+
+def test_whole_numbers_and_floats_are_one_value():
+    assert with_model(width=10).identity == with_model(width=10.0).identity
+    assert with_training(weight_decay=0).identity == with_training(weight_decay=0.0).identity
+    assert with_training(learning_rate=1).identity == with_training(learning_rate=1.0).identity
+
+
+def test_slugs_name_the_run():
+    assert CELL.slug == "cifar10-wide_resnet_cifar-28x10-gc2l-n4-seed1"
+    assert with_model(coarse_channels=2).slug == "cifar10-wide_resnet_cifar-28x10-gc2l-m2-n4-seed1"
+    mobile = ModelConfig(network="mobilenet_v2", depth=None, width=0.25)
+    assert Cell(model=mobile, seed=3).slug == "cifar10-mobilenet_v2-0.25-sc-n1-seed3"
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "message"),
+    [
+        (ModelConfig, {"network": "alexnet"}, r"model\.network='alexnet'.*'mobilenet_v2'"),
+        (ModelConfig, {"variant": "dense"}, r"variant='dense'.*'gc2l'"),
+        (ModelConfig, {"variant": "sc", "groups": 2}, "groups=2"),
+        (ModelConfig, {"variant": "gc", "groups": 0}, "groups=0"),
+        (ModelConfig, {"variant": "gc", "groups": "2"}, r"model\.groups='2'"),
+        (ModelConfig, {"depth": None}, r"model\.depth=None"),
+        (ModelConfig, {"network": "mobilenet_v2"}, r"model\.depth=28"),
+        (ModelConfig, {"depth": 28.0}, r"model\.depth=28\.0"),
+        (ModelConfig, {"width": 0}, r"model\.width=0"),
+        (ModelConfig, {"width": float("nan")}, r"model\.width=nan"),
+        (ModelConfig, {"coarse_channels": 2}, r"model\.coarse_channels=2"),
+        (DataConfig, {"name": "mnist"}, r"data\.name='mnist'.*'digits'"),
+        (DataConfig, {"image_size": 0}, r"data\.image_size=0"),
+        (DataConfig, {"image_size": "32"}, r"data\.image_size='32'"),
+        (TrainingConfig, {"epochs": 0}, r"training\.epochs=0"),
+        (TrainingConfig, {"epochs": 10.0}, r"training\.epochs=10\.0"),
+        (TrainingConfig, {"batch_size": 0}, r"training\.batch_size=0"),
+        (TrainingConfig, {"learning_rate": 0}, r"training\.learning_rate=0"),
+        (TrainingConfig, {"learning_rate": "0.1"}, r"training\.learning_rate='0\.1'"),
+        (TrainingConfig, {"momentum": -0.1}, r"training\.momentum=-0\.1"),
+        (TrainingConfig, {"weight_decay": float("inf")}, r"training\.weight_decay=inf"),
+        (TrainingConfig, {"schedule": "cosine"}, r"training\.schedule='cosine'"),
+        (TrainingConfig, {"milestones": (60, "120")}, r"training\.milestones='120'"),
+        (TrainingConfig, {"warmup_fraction": 1}, r"training\.warmup_fraction=1"),
+        (Cell, {"seed": -1}, "seed=-1"),
+    ],
+)
+def test_bad_values_are_named(config, values, message):
+    with pytest.raises(ValueError, match=message):
+        config(**values)
