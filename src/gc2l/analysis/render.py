@@ -43,7 +43,7 @@ _CSV_FIELDS = (
 
 def to_terminal(table: ComparisonTable) -> str:
     """One ruled table for each network and the notes below, at most `TERMINAL_WIDTH` characters wide."""
-    console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None)
+    console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None, force_jupyter=False)
     with console.capture() as capture:
         console.print(title(table), markup=False)
         for block in blocks(table):

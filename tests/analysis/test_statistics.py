@@ -1,0 +1,75 @@
+import math
+
+import pytest
+
+from gc2l.analysis import mean_interval, paired_difference, slope
+from gc2l.records import CONFIDENCE
+
+# Student's t, 97.5 % quantile, closed forms: 1 degree tan(pi 0.475), 2 degrees 0.95 sqrt(2 / (1 - 0.95^2)).
+T1 = math.tan(math.pi * CONFIDENCE / 2)
+T2 = CONFIDENCE * math.sqrt(2 / (1 - CONFIDENCE**2))
+
+
+def ends(estimate):
+    return estimate.interval.low, estimate.interval.high
+
+
+def test_mean_of_three_by_hand():
+    # 1, 2, 3: standard deviation 1, standard error 1/sqrt(3).
+    estimate = mean_interval([1.0, 2.0, 3.0])
+    assert (estimate.value, estimate.count) == (2.0, 3)
+    assert estimate.standard_error == pytest.approx(1 / math.sqrt(3))
+    assert ends(estimate) == pytest.approx((2 - T2 / math.sqrt(3), 2 + T2 / math.sqrt(3)))
+
+
+def test_mean_of_two_by_hand():
+    # 4, 6: standard deviation sqrt(2), standard error 1.
+    assert ends(mean_interval([4.0, 6.0])) == pytest.approx((5 - T1, 5 + T1))
+
+
+def test_one_value_has_no_interval():
+    estimate = mean_interval([4.17])
+    assert (estimate.value, estimate.standard_error, estimate.interval, estimate.count) == (4.17, None, None, 1)
+
+
+def test_equal_values_have_an_interval_of_length_zero():
+    assert ends(mean_interval([0.5, 0.5, 0.5])) == (0.5, 0.5)
+
+
+def test_the_difference_is_paired():
+    # Differences 1, 2, 3, although the values themselves are far apart.
+    estimate = paired_difference([11.0, 102.0, 1003.0], [10.0, 100.0, 1000.0])
+    assert estimate.value == 2.0
+    assert ends(estimate) == pytest.approx((2 - T2 / math.sqrt(3), 2 + T2 / math.sqrt(3)))
+
+
+def test_slope_of_three_points_by_hand():
+    # Line through (0, 0), (1, 2), (2, 1): slope 1/2, intercept 1/2, residuals -1/2, 1, -1/2, their squares sum to 3/2,
+    # the x deviations' to 2: standard error sqrt((3/2) / 1 / 2).
+    estimate = slope([0, 1, 2], [0, 2, 1])
+    assert estimate.value == pytest.approx(0.5)
+    assert estimate.standard_error == pytest.approx(math.sqrt(3) / 2)
+    assert ends(estimate) == pytest.approx((0.5 - T1 * math.sqrt(3) / 2, 0.5 + T1 * math.sqrt(3) / 2))
+    assert estimate.count == 3
+
+
+def test_slope_of_an_exact_line():
+    estimate = slope([1, 2, 3, 4], [5, 3, 1, -1])
+    assert ends(estimate) == pytest.approx((-2, -2))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mean_interval([]), "values is empty"),
+        (lambda: mean_interval([1.0, float("nan")]), "finite"),
+        (lambda: mean_interval([[1.0]]), "flat"),
+        (lambda: paired_difference([1.0], [1.0, 2.0]), "first has 1 values and second 2"),
+        (lambda: slope([1, 2], [1, 2]), "at least 3 points, got 2"),
+        (lambda: slope([1, 2, 3], [1, 2]), "x has 3 values and y 2"),
+        (lambda: slope([2, 2, 2], [1, 2, 3]), "all x are 2"),
+    ],
+)
+def test_bad_samples_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
