@@ -1,0 +1,22 @@
+"""The networks of the paper with any of the convolutions, the conversion of any other network, parameter counts."""
+
+from gc2l.models.build import build_model, paper_network
+from gc2l.models.conversion import Decision, convert, plan_conversion
+from gc2l.models.mobilenet import mobilenet_v2
+from gc2l.models.parameters import ParameterCount, count_parameters, paper_parameter_counts
+from gc2l.models.wide_resnet import WideResNet, wide_resnet_cifar, wide_resnet_imagenet
+
+__all__ = [
+    "Decision",
+    "ParameterCount",
+    "WideResNet",
+    "build_model",
+    "convert",
+    "count_parameters",
+    "mobilenet_v2",
+    "paper_network",
+    "paper_parameter_counts",
+    "plan_conversion",
+    "wide_resnet_cifar",
+    "wide_resnet_imagenet",
+]

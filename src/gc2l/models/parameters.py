@@ -1,0 +1,63 @@
+"""Counting parameters as the paper does."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from gc2l.models.build import build_model, paper_network
+from gc2l.paper import ReportedRow
+
+PAPER_CLASSES = {"cifar10": 10, "cifar100": 10, "imagenet": 1000}
+"""Classes of the networks whose parameters the tables print: CIFAR-100 stands beside CIFAR-10's count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParameterCount:
+    """Parameters of a network.
+
+    Attributes:
+        total: in all; FLGC's layers with the nominal number that the paper gives.
+        per_processor: held by one of n processors in channel-parallel execution (section 3.2), rounded up.
+    """
+
+    total: int
+    per_processor: int
+
+
+def count_parameters(network: nn.Module, groups: int) -> ParameterCount:
+    """Count the parameters of a classifier that runs on `groups` processors.
+
+    Every parameter is split over the processors but the bias of the classifier, the last linear layer: the logits are
+    summed over all processors, and each holds the bias.
+    """
+    total = sum(_own_count(module) for module in _counted(network))
+    linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
+    shared = linear[-1].bias.numel() if linear and linear[-1].bias is not None else 0
+    return ParameterCount(total=total, per_processor=-(-(total - shared) // groups) + shared)
+
+
+def paper_parameter_counts(rows: Iterable[ReportedRow]) -> dict[tuple[str, str, int], ParameterCount]:
+    """Parameters of the paper's own networks, instantiated without memory, for each (network, variant, groups)."""
+    counts: dict[tuple[str, str, int], ParameterCount] = {}
+    for row in rows:
+        key = row.network, row.variant, row.groups
+        if key not in counts:
+            with torch.device("meta"):
+                network = build_model(paper_network(*key), PAPER_CLASSES[row.dataset])
+            counts[key] = count_parameters(network, row.groups)
+    return counts
+
+
+def _counted(module: nn.Module) -> Iterable[nn.Module]:
+    yield module
+    if not hasattr(module, "nominal_parameter_count"):
+        for child in module.children():
+            yield from _counted(child)
+
+
+def _own_count(module: nn.Module) -> int:
+    if hasattr(module, "nominal_parameter_count"):
+        return module.nominal_parameter_count()
+    return sum(parameter.numel() for parameter in module.parameters(recurse=False))
