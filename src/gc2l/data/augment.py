@@ -90,8 +90,8 @@ def resized_crop_and_flip(images: Tensor, draws: Tensor, size: int) -> Tensor:
     vertical = _resize_weights(top, box_height, images.shape[2], size)  # (N, S, H)
     horizontal = _resize_weights(left, box_width, images.shape[3], size)  # (N, S, W)
     horizontal = torch.where(mirrored[:, None, None] == 1, horizontal.flip(1), horizontal)
-    cut = vertical[:, None] @ images.float()  # (N, C, S, W)
-    return cut @ horizontal[:, None].transpose(2, 3)  # (N, C, S, S)
+    narrow = images.float().flatten(1, 2) @ horizontal.transpose(1, 2)  # (N, C H, S)
+    return vertical[:, None] @ narrow.unflatten(1, images.shape[1:3])  # (N, C, S, S)
 
 
 def _resize_weights(start: Tensor, length: Tensor, extent: int, size: int) -> Tensor:

@@ -1,0 +1,33 @@
+"""torchvision imports through its one gate, without a warning, whether or not its extension loads."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from gc2l import torchvision_import
+
+IMPORTS = "import gc2l.torchvision_import, torchvision.datasets, torchvision.transforms.v2, pytorch_lightning"
+
+REFUSE = """
+import torch
+def refuse(path):
+    raise OSError(f"{path}: undefined symbol")
+torch.ops.load_library = refuse
+"""
+
+
+@pytest.mark.parametrize("before", ["", REFUSE], ids=["as installed", "extension does not load"])
+def test_torchvision_imports_without_a_warning(before: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", f"{before}\n{IMPORTS}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+
+
+def test_an_extension_that_loads_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    monkeypatch.setattr(torch.ops, "load_library", loaded.append)
+    assert torchvision_import._extension_loads()
+    assert len(loaded) == 1
