@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,10 @@ def find_preset(name: str, folder: Path) -> Preset:
 
 def run_script(script: Callable[[], int]) -> None:
     """Run a script's main function and exit with its status; errors a user can mend print one message, no traceback."""
-    # Lightning announces the absence of every accelerator at the start of every run.
+    # Lightning announces the absence of every accelerator at the start of every run, and asks torch 2.13 for its tree
+    # leaves in the old way; neither is of use to the user of a script.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
     try:
         status = script()
     except KeyboardInterrupt:

@@ -72,7 +72,9 @@ def convert(
         ValueError: see `gc2l.variants.check_variant`.
     """
     for decision in plan_conversion(module, variant, groups, where=where):
-        _log.info("%s %s: %s", "replaced" if decision.replaced else "left", decision.name or "the module", decision.reason)
+        _log.info(
+            "%s %s: %s", "replaced" if decision.replaced else "left", decision.name or "the module", decision.reason
+        )
         if not decision.replaced:
             continue
         conv = module.get_submodule(decision.name)

@@ -5,9 +5,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
-from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.callbacks import Checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -25,17 +26,18 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         partial.replace(target)
 
 
-def every_epoch(folder: Path) -> ModelCheckpoint:
-    """The callback that saves a checkpoint after each epoch and keeps the newest two."""
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename="{epoch:04d}",
-        monitor="epoch",
-        mode="max",
-        save_top_k=2,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+class EpochCheckpoint(Checkpoint):
+    """Save a checkpoint after each epoch, named by it, and keep the newest two."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Save; Lightning calls checkpoint callbacks after the module has completed the epoch's results."""
+        trainer.save_checkpoint(self.folder / f"{trainer.current_epoch + 1:04d}.ckpt")
+        for old in sorted(self.folder.glob("*.ckpt"))[:-2]:
+            old.unlink()
 
 
 def newest_readable(folder: Path) -> Path | None:

@@ -17,7 +17,7 @@ PROJECT = "gc2l"
 
 def make_loggers(cell: Cell, execution: Execution) -> list[Logger]:
     """The loggers of a run, below `execution.scratch`."""
-    csv = CSVLogger(execution.scratch / "csv", name=cell.slug, version=cell.identity)
+    csv = CSVLogger(execution.scratch / "csv", name=f"{cell.slug}-{cell.identity}")
     mode = wandb_mode(execution.wandb)
     if mode == "disabled":
         return [csv]

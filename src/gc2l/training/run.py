@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from gc2l.cells import Cell
 from gc2l.data import make_data_module
 from gc2l.models import build_model, count_parameters
-from gc2l.training.checkpoints import AtomicCheckpointIO, every_epoch, newest_readable
+from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
 from gc2l.training.loggers import make_loggers
@@ -51,12 +51,13 @@ def train(cell: Cell, execution: Execution) -> Outcome:
         devices=1,
         precision=_PRECISIONS[resolved.precision],  # type: ignore[arg-type]
         max_epochs=cell.training.epochs,
-        callbacks=[every_epoch(folder)],
+        callbacks=[EpochCheckpoint(folder)],
         plugins=[AtomicCheckpointIO()],
         logger=make_loggers(cell, execution),
         enable_progress_bar=execution.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        log_every_n_steps=1,  # only epochs are logged; Lightning warns of epochs shorter than its default of 50
         benchmark=resolved.device == "cuda",
     )
     reset_peak_memory(resolved.device)

@@ -1,0 +1,56 @@
+"""Every claim of the paper beside the evidence: reproduced, contradicted, inconclusive or not yet tested.
+
+Trains nothing. Prints a summary and writes results/claims.md, with every comparison, and results/claims.json.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from gc2l.analysis import RunIndex
+from gc2l.analysis.claims import Evidence, evaluate, to_json, to_markdown, to_terminal
+from gc2l.cells import read_presets
+from gc2l.command_line import run_script
+from gc2l.exact_evidence import measure_deviations
+from gc2l.models import paper_parameter_counts
+from gc2l.paper import reported_rows
+from gc2l.records import RunStore, write_atomically
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Where the evidence lies and the verdicts go.
+
+    Attributes:
+        runs: folder of the records.
+        weights: folders of final weights, searched in this order.
+        output: folder of claims.md and claims.json.
+    """
+
+    runs: Path = Path("results/runs")
+    weights: tuple[Path, ...] = (Path("results/weights"), Path(".scratch/weights"))
+    output: Path = Path("results")
+
+
+def main() -> int:
+    """Gather the evidence, judge, write."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    evidence = Evidence(
+        presets=read_presets(PRESETS),
+        index=RunIndex(RunStore(arguments.runs).all()),
+        parameters=paper_parameter_counts(reported_rows("table1")),
+        deviations=measure_deviations(),
+        weights=arguments.weights,
+    )
+    findings = evaluate(evidence)
+    write_atomically(arguments.output / "claims.md", to_markdown(findings))
+    write_atomically(arguments.output / "claims.json", to_json(findings))
+    print(to_terminal(findings), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,145 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from small_run import cell, execution
+
+from gc2l.models import build_model
+from gc2l.training import ImageClassifier, train
+from gc2l.training.run import weights_path
+from gc2l.variants import VARIANTS
+
+
+def _losses(outcome):
+    return [(point.train_loss, point.test_loss, point.test_error_percent) for point in outcome.curve]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_two_epochs_of_digits_learn(variant, tmp_path):
+    outcome = train(cell(epochs=2, variant=variant, groups=1 if variant == "sc" else 4), execution(tmp_path))
+    assert outcome.status == "finished"
+    assert [point.epoch for point in outcome.curve] == [1, 2]
+    assert outcome.curve[1].train_loss < outcome.curve[0].train_loss < 1.2 * math.log(10)
+    assert outcome.curve[1].test_error_percent < 60  # guessing errs on 90 %
+    assert outcome.curve[-1].test_error_percent == pytest.approx(100 * outcome.test_errors / outcome.test_rows)
+    assert outcome.curve[-1].learning_rate < 1e-3
+    assert outcome.images_per_second > 0
+    assert outcome.peak_memory_bytes > 50e6
+
+
+def test_the_final_weights_give_the_recorded_error(tmp_path):
+    from gc2l.data import make_data_module
+
+    run, how = cell(epochs=2), execution(tmp_path)
+    outcome = train(run, how)
+    network = build_model(run.model, num_classes=10)
+    network.load_state_dict(load_file(weights_path(run, how)))
+    network.eval()
+    data = make_data_module(run.data, batch_size=64, seed=run.seed)
+    data.prepare_data()
+    data.setup("fit")
+    errors = 0
+    with torch.no_grad():
+        for batch in data.val_dataloader():
+            images, labels = data.on_after_batch_transfer(batch, 0)
+            errors += int((network(images).argmax(1) != labels).sum())
+    assert errors == outcome.test_errors
+
+
+def test_the_same_seed_gives_the_same_curve_and_another_does_not(tmp_path):
+    run = cell(epochs=1)
+    first = train(run, execution(tmp_path / "first"))
+    again = train(run, execution(tmp_path / "again"))
+    other = train(replace(run, seed=2), execution(tmp_path / "other"))
+    assert _losses(first) == _losses(again)
+    assert _losses(first) != _losses(other)
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "step"])
+def test_a_stopped_run_continues_to_the_same_curve(schedule, tmp_path, monkeypatch):
+    run = cell(schedule=schedule, milestones=(1, 2))
+    whole = train(run, execution(tmp_path / "whole"))
+    start = ImageClassifier.on_train_epoch_start
+
+    def stop_in_third_epoch(self):
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageClassifier, "on_train_epoch_start", stop_in_third_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, execution(tmp_path / "stopped"))
+    epochs = []
+    monkeypatch.setattr(
+        ImageClassifier, "on_train_epoch_start", lambda self: (epochs.append(self.current_epoch), start(self))
+    )
+    resumed = train(run, execution(tmp_path / "stopped"))
+    assert epochs == [2]
+    assert _losses(resumed) == _losses(whole)
+    assert [point.learning_rate for point in resumed.curve] == [point.learning_rate for point in whole.curve]
+    assert not list((tmp_path / "stopped" / "checkpoints").glob("*/*.ckpt"))
+
+
+def test_an_unreadable_checkpoint_is_named_kept_and_passed_over(tmp_path, monkeypatch):
+    run, how = cell(), execution(tmp_path)
+    whole = train(run, execution(tmp_path / "whole"))
+    start = ImageClassifier.on_train_epoch_start
+
+    def stop_in_third_epoch(self):
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageClassifier, "on_train_epoch_start", stop_in_third_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, how)
+    newest = max((tmp_path / "checkpoints" / run.identity).glob("*.ckpt"))
+    newest.write_bytes(newest.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match=newest.name):
+        resumed = train(run, how)
+    assert _losses(resumed) == _losses(whole)
+
+
+@pytest.mark.parametrize("bad_step", [0, 4, 22])  # 22 is the last of the first epoch's 23 steps
+def test_a_loss_that_is_not_finite_stops_the_run_within_one_step(bad_step, tmp_path, monkeypatch):
+    steps = []
+    plain = ImageClassifier._loss_and_errors
+
+    def loss_and_errors(self, images, labels):
+        loss, errors = plain(self, images, labels)
+        if self.training:
+            steps.append(len(steps))
+            if steps[-1] == bad_step:
+                loss = loss * math.nan
+        return loss, errors
+
+    monkeypatch.setattr(ImageClassifier, "_loss_and_errors", loss_and_errors)
+    outcome = train(cell(epochs=2), execution(tmp_path))
+    assert outcome.status == "diverged"
+    assert "training loss became nan in epoch 1" in outcome.message
+    assert steps[-1] == bad_step
+    assert outcome.curve == ()
+    assert outcome.test_errors is None
+
+
+def test_a_learning_rate_that_is_too_high_diverges_by_itself(tmp_path):
+    outcome = train(cell(epochs=1, learning_rate=1e30, weight_decay=1.0), execution(tmp_path))
+    assert outcome.status == "diverged"
+
+
+def test_groups_that_do_not_divide_are_refused_before_training(tmp_path):
+    with pytest.raises(ValueError, match=r"in_channels=16 is not divisible by groups=3"):
+        train(cell(variant="gc", groups=3), execution(tmp_path))
+
+
+def test_compiled_and_bfloat16_runs_agree_with_the_plain_one(tmp_path):
+    run = cell(epochs=1)
+    plain = train(run, execution(tmp_path / "plain"))
+    low = train(run, execution(tmp_path / "low", precision="bfloat16"))
+    assert low.execution["precision"] == "bfloat16"
+    assert low.curve[0].train_loss == pytest.approx(plain.curve[0].train_loss, rel=0.05)
+    assert low.curve[0].train_loss != plain.curve[0].train_loss
