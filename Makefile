@@ -33,6 +33,10 @@ table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k trains seeds 1.
 params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 with the printed ones
 	@$(RUN) experiments/params.py $(ARGS)
 
+.PHONY: claims
+claims: $(READY) ## Hold every claim of the paper against the records: results/claims.md and .json
+	@$(RUN) experiments/claims.py $(ARGS)
+
 .PHONY: test
 test: check ## Everything CI runs: linters, types, the whole test suite
 	@$(RUN) -m pytest -n 2 --dist worksteal $(ARGS)
