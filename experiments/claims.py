@@ -38,10 +38,11 @@ class Arguments:
 def main() -> int:
     """Gather the evidence, judge, write."""
     arguments = tyro.cli(Arguments, description=__doc__)
+    counts = paper_parameter_counts(reported_rows("table1"))
     evidence = Evidence(
         presets=read_presets(PRESETS),
         index=RunIndex(RunStore(arguments.runs).all()),
-        parameters=paper_parameter_counts(reported_rows("table1")),
+        parameters={row: count.total for row, count in counts.items()},
         deviations=measure_deviations(),
         weights=arguments.weights,
     )

@@ -1,0 +1,38 @@
+"""The paper's claims and what the evidence says of each: reproduced, contradicted, inconclusive or not yet tested.
+
+To add a claim, write its `Claim` into the file of its subject. The decision rules stand in `verdict.RULES`.
+"""
+
+from gc2l.analysis.claims import exact, pending, trained_errors, trained_layers
+from gc2l.analysis.claims.approximation import approximation_errors
+from gc2l.analysis.claims.claim import Claim, Deviation, Evidence, Finding
+from gc2l.analysis.claims.report import to_json, to_markdown, to_terminal
+from gc2l.analysis.claims.verdict import Verdict
+
+CLAIMS: tuple[Claim, ...] = tuple(
+    sorted((*exact.CLAIMS, *pending.CLAIMS, *trained_errors.CLAIMS, *trained_layers.CLAIMS), key=lambda claim: claim.id)
+)
+"""Every claim, by id."""
+
+__all__ = [
+    "CLAIMS",
+    "Claim",
+    "Deviation",
+    "Evidence",
+    "Finding",
+    "Verdict",
+    "approximation_errors",
+    "evaluate",
+    "to_json",
+    "to_markdown",
+    "to_terminal",
+]
+
+
+def evaluate(evidence: Evidence) -> tuple[tuple[Claim, tuple[Finding, ...]], ...]:
+    """Every claim with its findings, one for each scale.
+
+    Raises:
+        ValueError: a file of weights without any convolution that fits its paper column.
+    """
+    return tuple((claim, claim.evaluate(evidence)) for claim in CLAIMS)

@@ -1,0 +1,148 @@
+"""A claim, the evidence that it is judged by, and what is found."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gc2l.analysis.claims.verdict import Part, Verdict, combine
+from gc2l.analysis.labels import DATASETS, model_label, paper_network_label
+from gc2l.analysis.selection import RunIndex
+from gc2l.analysis.tables import Scale
+from gc2l.cells import Preset
+from gc2l.paper import reported_rows
+from gc2l.records import Record
+
+Convolution = tuple[str, int]
+"""A variant and its number of groups."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deviation:
+    """How far two ways to compute the same layer differ, in float64.
+
+    Attributes:
+        name: the layer and the two ways.
+        value: largest absolute difference, divided by the largest absolute value.
+        tolerance: what rounding explains.
+    """
+
+    name: str
+    value: float
+    tolerance: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """Everything that claims are judged by.
+
+    Attributes:
+        presets: the scales, by name.
+        index: the records.
+        parameters: the totals of the paper's own networks, by network, variant and groups.
+        deviations: measured for the exact claims, by the claim's id.
+        weights: folders of final weights, files <any>-<identity>.safetensors.
+    """
+
+    presets: Mapping[str, Preset]
+    index: RunIndex
+    parameters: Mapping[tuple[str, str, int], int]
+    deviations: Mapping[str, tuple[Deviation, ...]]
+    weights: tuple[Path, ...]
+
+    def scales(self, table: str) -> tuple["ScaleRuns", ...]:
+        """Every preset's column that stands for a column of `table` and has at least one record in it."""
+        found = []
+        for name, preset in self.presets.items():
+            for column in preset.columns:
+                printed = tuple(
+                    (row.variant, row.groups)
+                    for row in reported_rows(table)
+                    if (row.network, row.dataset) == (column.network, column.dataset)
+                )
+                if any(self.index.runs(column, variant, groups) for variant, groups in printed):
+                    scale = Scale(preset=name, column=column)
+                    found.append(ScaleRuns(scale=scale, index=self.index, convolutions=printed))
+        return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleRuns:
+    """The runs at one scale; `convolutions` are those that the paper's table has in this column."""
+
+    scale: Scale
+    index: RunIndex
+    convolutions: tuple[Convolution, ...]
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The numbers of groups n >= 2 of the paper's column, ascending."""
+        return tuple(sorted({groups for _, groups in self.convolutions if groups > 1}))
+
+    def finished(self, convolution: Convolution) -> dict[int, Record]:
+        """The finished runs by seed."""
+        runs = self.index.runs(self.scale.column, *convolution)
+        return {run.seed: run for run in runs if run.status == "finished"}
+
+    def diverged(self, convolution: Convolution) -> tuple[int, ...]:
+        """The seeds whose runs diverged."""
+        runs = self.index.runs(self.scale.column, *convolution)
+        return tuple(run.seed for run in runs if run.status == "diverged")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What the evidence says of a claim at one scale.
+
+    Attributes:
+        scale: None for a claim that needs no training, or that has no evidence at any scale.
+        parts: the comparisons; empty when nothing could be compared.
+        missing: what is needed before the claim can be tested, or tested in full; empty otherwise.
+    """
+
+    scale: Scale | None = None
+    parts: tuple[Part, ...] = ()
+    missing: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """The combined verdict of the parts."""
+        return combine(self.parts) if self.parts else Verdict.NOT_YET_TESTED
+
+    @property
+    def seeds(self) -> tuple[int, int]:
+        """The smallest and the largest number of seeds that a part rests on."""
+        counts = [len(part.seeds) for part in self.parts]
+        return min(counts, default=0), max(counts, default=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One claim of the paper.
+
+    Attributes:
+        id: "A1", ...
+        source: where the paper makes it.
+        statement: the claim.
+        test: what is computed, and from what, in words.
+        evaluate: the findings, one for each scale; at least one.
+    """
+
+    id: str
+    source: str
+    statement: str
+    test: str
+    evaluate: Callable[[Evidence], tuple[Finding, ...]]
+
+
+def scale_text(scale: Scale) -> str:
+    """The scale in words, such as "mini: WideResNet-10-4 on CIFAR-10, 4 epochs, for WideResNet-28-10 on CIFAR-10"."""
+    column = scale.column
+    template = column.template
+    dataset = DATASETS[template.data.name]
+    if template.data.image_size is not None:
+        dataset += f" at {template.data.image_size} px"
+    epochs = template.training.epochs
+    return (
+        f"{scale.preset}: {model_label(template)} on {dataset}, {epochs} {'epoch' if epochs == 1 else 'epochs'}, "
+        f"for {paper_network_label(column.network)} on {DATASETS[column.dataset]}"
+    )

@@ -1,0 +1,147 @@
+"""Parts of claims that compare training runs: differences between convolutions and between their slopes."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from gc2l.analysis.claims.claim import Convolution, ScaleRuns
+from gc2l.analysis.claims.verdict import Claimed, Part, Verdict, decide, p_against
+from gc2l.analysis.statistics import Estimate, mean_interval, paired_difference, slope
+from gc2l.records import Record
+from gc2l.variants import VARIANTS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A number of a finished run: what it is, its unit, and how to get it."""
+
+    name: str
+    unit: str
+    of: Callable[[Record], float]
+
+
+def _error_percent(record: Record) -> float:
+    if record.test is None:
+        raise ValueError(f"the run {record.identity} diverged: it has no test error")
+    return record.test.error_percent
+
+
+def _last_losses(record: Record) -> float:
+    """The mean training loss of the last tenth of the epochs, at least one."""
+    last = record.curve[-max(1, len(record.curve) // 10) :]
+    return sum(epoch.train_loss for epoch in last) / len(last)
+
+
+TEST_ERROR = Measure(name="test error", unit="points", of=_error_percent)
+FINAL_LOSS = Measure(name="final training loss", unit="nats", of=_last_losses)
+
+
+def difference(
+    runs: ScaleRuns, first: Convolution, second: Convolution, claimed: Claimed, measure: Measure = TEST_ERROR
+) -> Part:
+    """The paired difference `measure`(first) - `measure`(second) over the seeds that both have finished."""
+    name = f"n = {max(first[1], second[1])}: {_label(first)} - {_label(second)}"
+    a, b = runs.finished(first), runs.finished(second)
+    seeds = sorted(a.keys() & b.keys())
+    if not seeds:
+        return _untested(name, claimed, measure.unit, runs, (first, second))
+    effect = paired_difference([measure.of(a[seed]) for seed in seeds], [measure.of(b[seed]) for seed in seeds])
+    return _judged(name, effect, claimed, measure.unit, runs, (first, second), seeds)
+
+
+def slope_above(runs: ScaleRuns, variant: str, claimed: Claimed) -> Part:
+    """The mean over the seeds of the slope of `variant`'s test error against log2 n."""
+    name = f"slope of {VARIANTS[variant].label}"
+    convolutions = _ladder(runs, variant)
+    seeds = _common_seeds(runs, convolutions)
+    if not seeds:
+        return _untested(name, claimed, _SLOPE_UNIT, runs, convolutions)
+    effect = mean_interval(_slopes(runs, variant, seeds))
+    return _judged(name, effect, claimed, _SLOPE_UNIT, runs, convolutions, seeds, note=_pooled(runs, variant, seeds))
+
+
+def slope_difference(runs: ScaleRuns, first: str, second: str, claimed: Claimed) -> Part:
+    """The paired difference over the seeds: slope of `first` minus slope of `second`."""
+    name = f"slope: {VARIANTS[first].label} - {VARIANTS[second].label}"
+    convolutions = (*_ladder(runs, first), *_ladder(runs, second))
+    seeds = _common_seeds(runs, convolutions)
+    if not seeds:
+        return _untested(name, claimed, _SLOPE_UNIT, runs, convolutions)
+    effect = paired_difference(_slopes(runs, first, seeds), _slopes(runs, second, seeds))
+    note = f"{_pooled(runs, first, seeds)}, {_pooled(runs, second, seeds)}"
+    return _judged(name, effect, claimed, _SLOPE_UNIT, runs, convolutions, seeds, note=note)
+
+
+_SLOPE_UNIT = "points per doubling of n"
+
+
+def _ladder(runs: ScaleRuns, variant: str) -> tuple[Convolution, ...]:
+    # n = 1 is the same standard convolution for all: each slope shall rest on its own variant's runs.
+    return tuple((variant, groups) for groups in runs.groups)
+
+
+def _slopes(runs: ScaleRuns, variant: str, seeds: Iterable[int]) -> list[float]:
+    return [slope(*_points(runs, variant, [seed])).value for seed in seeds]
+
+
+def _pooled(runs: ScaleRuns, variant: str, seeds: Sequence[int]) -> str:
+    line = slope(*_points(runs, variant, seeds))
+    return f"pooled slope of {VARIANTS[variant].label} {line.value:.2f} (standard error {line.standard_error:.2f})"
+
+
+def _points(runs: ScaleRuns, variant: str, seeds: Sequence[int]) -> tuple[list[float], list[float]]:
+    finished = {groups: runs.finished((variant, groups)) for groups in runs.groups}
+    points = [
+        (math.log2(groups), TEST_ERROR.of(of_seed[seed])) for groups, of_seed in finished.items() for seed in seeds
+    ]
+    return [x for x, _ in points], [y for _, y in points]
+
+
+def _common_seeds(runs: ScaleRuns, convolutions: Iterable[Convolution]) -> list[int]:
+    return sorted(set.intersection(*(set(runs.finished(convolution)) for convolution in convolutions)))
+
+
+def _judged(
+    name: str,
+    effect: Estimate,
+    claimed: Claimed,
+    unit: str,
+    runs: ScaleRuns,
+    convolutions: Sequence[Convolution],
+    seeds: Sequence[int],
+    note: str = "",
+) -> Part:
+    diverged = _diverged(runs, convolutions)
+    return Part(
+        name=name,
+        verdict=Verdict.INCONCLUSIVE if diverged else decide(effect, claimed),
+        claimed=claimed,
+        unit=unit,
+        effect=effect.value,
+        interval=effect.interval,
+        p_against=p_against(effect, claimed),
+        seeds=tuple(seeds),
+        runs=tuple(runs.finished(convolution)[seed].identity for convolution in convolutions for seed in seeds),
+        note="; ".join(filter(None, (note, diverged))),
+    )
+
+
+def _untested(name: str, claimed: Claimed, unit: str, runs: ScaleRuns, convolutions: Sequence[Convolution]) -> Part:
+    without = [_label(convolution, groups=True) for convolution in convolutions if not runs.finished(convolution)]
+    lacks = f"no finished run of {', '.join(without)}" if without else "no seed that all of these runs share"
+    note = "; ".join(filter(None, (lacks, _diverged(runs, convolutions))))
+    return Part(name=name, verdict=Verdict.NOT_YET_TESTED, claimed=claimed, unit=unit, note=note)
+
+
+def _diverged(runs: ScaleRuns, convolutions: Iterable[Convolution]) -> str:
+    return ", ".join(
+        f"{_label(convolution, groups=True)} diverged with seed {seed}"
+        for convolution in convolutions
+        for seed in runs.diverged(convolution)
+    )
+
+
+def _label(convolution: Convolution, *, groups: bool = False) -> str:
+    variant, number = convolution
+    label = VARIANTS[variant].label
+    return f"{label} n = {number}" if groups and variant != "sc" else label

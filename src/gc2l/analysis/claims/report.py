@@ -1,0 +1,177 @@
+"""Findings as text: a summary for the terminal, Markdown with every part, JSON for programs."""
+
+import io
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from tabulate import tabulate
+
+from gc2l.analysis.claims.claim import Claim, Finding, scale_text
+from gc2l.analysis.claims.verdict import RULES, Part, Verdict, holm_of
+from gc2l.analysis.render import TERMINAL_WIDTH
+from gc2l.analysis.tables import Scale
+
+Findings = Sequence[tuple[Claim, tuple[Finding, ...]]]
+
+_HEADERS = ("claim", "verdict", "scale", "seeds", "effect (95 % interval), claimed side")
+
+
+def to_terminal(findings: Findings) -> str:
+    """One ruled table, at most `TERMINAL_WIDTH` characters wide: a row for each claim and scale."""
+    table = Table(title="The paper's claims", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for header in _HEADERS:
+        table.add_column(header, no_wrap=header in ("claim", "verdict", "seeds"))
+    for cells in _summary(findings):
+        table.add_row(*cells)
+    console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None, markup=False)
+    with console.capture() as capture:
+        console.print(table)
+        console.print(_SHOWN)
+        for rule in RULES:
+            console.print(f"- {rule}")
+    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+
+
+def to_markdown(findings: Findings) -> str:
+    """The summary, the rules, then every claim with all its parts."""
+    parts = ["# The paper's claims", _grid(_summary(findings), _HEADERS), _SHOWN]
+    parts += ["## How a verdict is reached", "\n".join(f"- {rule}" for rule in RULES)]
+    for claim, found in findings:
+        parts.append(f"## {claim.id}: {claim.statement}")
+        parts.append(f"Source: {claim.source}. Test: {claim.test}.")
+        for finding in found:
+            parts.append(f"**{finding.verdict}** ({_scale(finding)}; seeds: {_seeds(finding)})")
+            if finding.missing:
+                parts.append(f"Missing: {finding.missing}.")
+            if finding.parts:
+                parts.append(_grid(_details(finding), _DETAIL_HEADERS))
+    return "\n\n".join(parts) + "\n"
+
+
+def to_json(findings: Findings) -> str:
+    """Everything, in full precision, as a list of claims."""
+    content = [
+        {
+            "id": claim.id,
+            "source": claim.source,
+            "statement": claim.statement,
+            "test": claim.test,
+            "findings": [_finding_fields(finding) for finding in found],
+        }
+        for claim, found in findings
+    ]
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+_SHOWN = (
+    "Of several parts the summary shows the one that decides: the one farthest from the claimed side, in standard "
+    "errors where chance plays a part."
+)
+_DETAIL_HEADERS = ("part", "verdict", "effect (95 % interval)", "claimed", "unit", "p against, Holm", "seeds", "note")
+
+
+def _summary(findings: Findings) -> Iterable[tuple[str, ...]]:
+    for claim, found in findings:
+        for finding in found:
+            effect = f"missing: {finding.missing}"
+            if (part := _decisive(finding)) is not None:
+                effect = f"{part.name}: {_effect(part)} {part.unit}, claimed {part.claimed}"
+            yield claim.id, finding.verdict.value, _scale(finding), _seeds(finding), effect
+
+
+def _details(finding: Finding) -> Iterable[tuple[str, ...]]:
+    for part, corrected in zip(finding.parts, holm_of(finding.parts), strict=True):
+        yield (
+            part.name,
+            part.verdict.value,
+            _effect(part),
+            str(part.claimed),
+            part.unit,
+            "" if corrected is None else f"{corrected:.2g}",
+            ", ".join(map(str, part.seeds)),
+            part.note,
+        )
+
+
+def _decisive(finding: Finding) -> Part | None:
+    tested = [part for part in finding.parts if part.effect is not None]
+    return max(tested, key=_against, default=None)
+
+
+def _against(part: Part) -> tuple[bool, float, float]:
+    """Sorts parts by how much they speak against the claim."""
+    excess = -math.inf if part.effect is None else part.claimed.excess(part.effect)
+    return part.verdict is Verdict.CONTRADICTED, -math.inf if part.p_against is None else part.p_against, excess
+
+
+def _scale(finding: Finding) -> str:
+    if finding.scale is not None:
+        return scale_text(finding.scale)
+    return "exact" if finding.parts else "-"
+
+
+def _seeds(finding: Finding) -> str:
+    low, high = finding.seeds
+    if finding.scale is None:
+        return "-"
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _effect(part: Part) -> str:
+    if part.effect is None:
+        return "-"
+    if part.interval is None:
+        return f"{part.effect:.3g}"
+    return f"{part.effect:.2f} ({part.interval.low:.2f} to {part.interval.high:.2f})"
+
+
+def _grid(rows: Iterable[tuple[str, ...]], headers: tuple[str, ...]) -> str:
+    # Without disable_numparse "4.10" would become 4.1.
+    return tabulate(list(rows), headers, tablefmt="pipe", disable_numparse=True)
+
+
+def _finding_fields(finding: Finding) -> dict[str, Any]:
+    low, high = finding.seeds
+    return {
+        "verdict": finding.verdict.value,
+        "scale": None if finding.scale is None else _scale_fields(finding.scale),
+        "seeds": [low, high],
+        "missing": finding.missing,
+        "parts": [
+            _part_fields(part, corrected) for part, corrected in zip(finding.parts, holm_of(finding.parts), strict=True)
+        ],
+    }
+
+
+def _scale_fields(scale: Scale) -> dict[str, Any]:
+    column = scale.column
+    configuration = column.template.configuration()
+    return {
+        "preset": scale.preset,
+        "paper_network": column.network,
+        "paper_dataset": column.dataset,
+        "network": {name: configuration["model"][name] for name in ("network", "depth", "width")},
+        "data": configuration["data"],
+        "epochs": configuration["training"]["epochs"],
+    }
+
+
+def _part_fields(part: Part, corrected: float | None) -> dict[str, Any]:
+    return {
+        "name": part.name,
+        "verdict": part.verdict.value,
+        "effect": part.effect,
+        "interval": None if part.interval is None else [part.interval.low, part.interval.high],
+        "unit": part.unit,
+        "claimed": [part.claimed.relation, part.claimed.bound],
+        "p_against": part.p_against,
+        "p_against_holm": corrected,
+        "seeds": list(part.seeds),
+        "runs": list(part.runs),
+        "note": part.note,
+    }
