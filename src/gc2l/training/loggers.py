@@ -3,6 +3,7 @@
 import logging
 import netrc
 import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlparse
@@ -34,6 +35,13 @@ def make_loggers(cell: Cell, execution: Execution) -> list[Logger]:
         config={"preset": cell.preset, **cell.configuration()},
     )
     return [csv, wandb]
+
+
+def close_loggers(loggers: Iterable[Logger]) -> None:
+    """End the W&B run, if there is one: the next cell of this process has to start its own."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()
 
 
 def wandb_mode(wanted: str) -> str:

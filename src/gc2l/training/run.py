@@ -1,6 +1,7 @@
 """Train one cell from its configuration to its outcome."""
 
 import shutil
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from gc2l.models import build_model, count_parameters
 from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
-from gc2l.training.loggers import make_loggers
+from gc2l.training.loggers import close_loggers, make_loggers
 from gc2l.training.memory import peak_memory_bytes, reset_peak_memory
 from gc2l.training.outcome import Outcome
 
@@ -54,7 +55,7 @@ def train(cell: Cell, execution: Execution) -> Outcome:
         callbacks=[EpochCheckpoint(folder)],
         plugins=[AtomicCheckpointIO()],
         logger=make_loggers(cell, execution),
-        enable_progress_bar=execution.progress,
+        enable_progress_bar=execution.progress and sys.stdout.isatty(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
         log_every_n_steps=1,  # only epochs are logged; Lightning warns of epochs shorter than its default of 50
@@ -69,6 +70,8 @@ def train(cell: Cell, execution: Execution) -> Outcome:
     except SystemExit as stop:
         # Lightning turns Ctrl-C into sys.exit; the caller has to tell it from other exits.
         raise KeyboardInterrupt from stop
+    finally:
+        close_loggers(trainer.loggers)
     if trainer.state.status == TrainerStatus.INTERRUPTED and message is None:
         raise KeyboardInterrupt
     if message is None:
