@@ -1,0 +1,214 @@
+"""What every convolution has to compute, written as loops over the outputs, straight from the formulas.
+
+Nothing here knows the layers of `gc2l`, or PyTorch: float64 NumPy in, float64 NumPy out. Shapes as in `gc2l.nn`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+Parameters = Mapping[str, Array]
+
+NUMPY_PAD_MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Stride, padding and dilation as (vertical, horizontal); padding can also be "same" or "valid"."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] | str = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    padding_mode: str = "zeros"
+
+
+def padded(x: Array, kernel_size: tuple[int, int], geometry: Geometry) -> Array:
+    """Pad x (N, c_in, H, W); of an odd "same" padding the larger half goes to the end."""
+    if geometry.padding == "valid":
+        return x
+    widths = []
+    for axis in (0, 1):
+        if geometry.padding == "same":
+            total = geometry.dilation[axis] * (kernel_size[axis] - 1)
+            widths.append((total // 2, total - total // 2))
+        else:
+            widths.append((geometry.padding[axis], geometry.padding[axis]))
+    return np.pad(x, [(0, 0), (0, 0), *widths], mode=NUMPY_PAD_MODES[geometry.padding_mode])
+
+
+def standard(x: Array, weight: Array, geometry: Geometry) -> Array:
+    """y = A x: x (N, c_in, H, W), weight (c_out, c_in, k_h, k_w) -> (N, c_out, H', W')."""
+    c_out, _, k_h, k_w = weight.shape
+    x = padded(x, (k_h, k_w), geometry)
+    (s_h, s_w), (d_h, d_w) = geometry.stride, geometry.dilation
+    span_h, span_w = d_h * (k_h - 1) + 1, d_w * (k_w - 1) + 1
+    height, width = (x.shape[2] - span_h) // s_h + 1, (x.shape[3] - span_w) // s_w + 1
+    y = np.zeros((len(x), c_out, height, width))
+    for channel in range(c_out):
+        for row in range(height):
+            for column in range(width):
+                top, left = row * s_h, column * s_w
+                seen = x[:, :, top : top + span_h : d_h, left : left + span_w : d_w]  # (N, c_in, k_h, k_w)
+                y[:, channel, row, column] = (seen * weight[channel]).sum((1, 2, 3))
+    return y
+
+
+def block(values: Array, index: int, count: int, axis: int = 0) -> Array:
+    """The part of `values` that belongs to group `index` of `count` along `axis`."""
+    return np.split(values, count, axis)[index]
+
+
+def group(x: Array, weight: Array, groups: int, geometry: Geometry) -> Array:
+    """y_j = A_j x_j."""
+    fine = [standard(block(x, j, groups, axis=1), block(weight, j, groups), geometry) for j in range(groups)]
+    return np.concatenate(fine, axis=1)
+
+
+def coarse_correction(x: Array, restriction: Array, coarse: Array, groups: int, geometry: Geometry) -> Array:
+    """C_j z with z_i = r_i x_i, for all groups j one below the other."""
+    representatives = []
+    for i in range(groups):
+        representatives.append(standard(block(x, i, groups, axis=1), block(restriction, i, groups), geometry))
+    corrections = []
+    for j in range(groups):
+        c_j = block(coarse, j, groups)[:, :, 0, 0]  # (c_out/n, n m)
+        correction = 0
+        for i, z_i in enumerate(representatives):
+            c_ji = block(c_j, i, groups, axis=1)  # (c_out/n, m)
+            correction = correction + np.einsum("om,nmhw->nohw", c_ji, z_i)
+        corrections.append(correction)
+    return np.concatenate(corrections, axis=1)
+
+
+def shuffled(y: Array, groups: int) -> Array:
+    """Channel a of group b goes to place a n + b."""
+    result = np.empty_like(y)
+    per_group = y.shape[1] // groups
+    for b in range(groups):
+        for a in range(per_group):
+            result[:, a * groups + b] = y[:, b * per_group + a]
+    return result
+
+
+def masked(weight: Array, input_logits: Array, output_logits: Array) -> Array:
+    """W times the mask T S^T: a weight counts where the input and the output channel chose the same group."""
+    kept = np.zeros_like(weight)
+    for o, output_row in enumerate(output_logits):
+        for i, input_row in enumerate(input_logits):
+            if np.argmax(output_row) == np.argmax(input_row):
+                kept[o, i] = weight[o, i]
+    return kept
+
+
+def with_bias(y: Array, parameters: Parameters) -> Array:
+    """Add the bias, where there is one."""
+    return y + parameters["bias"][:, None, None] if "bias" in parameters else y
+
+
+def sc(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
+    """Standard convolution."""
+    assert groups == 1
+    return with_bias(standard(x, p["weight"], geometry), p)
+
+
+def gc(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
+    """Group convolution."""
+    return with_bias(group(x, p["weight"], groups, geometry), p)
+
+
+def gc2l(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
+    """Two-level group convolution."""
+    fine = group(x, p["weight"], groups, geometry)
+    return with_bias(fine + coarse_correction(x, p["restriction_weight"], p["coarse_weight"], groups, geometry), p)
+
+
+def shuffle(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
+    """Group convolution with its bias, then the shuffle of the output."""
+    return shuffled(gc(x, p, groups, geometry), groups)
+
+
+def flgc(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
+    """Fully learnable group convolution."""
+    assert p["input_logits"].shape[1] == p["output_logits"].shape[1] == groups
+    return with_bias(standard(x, masked(p["weight"], p["input_logits"], p["output_logits"]), geometry), p)
+
+
+Oracle = Callable[[Array, Parameters, int, Geometry], Array]
+
+# Every variant of the registry needs an entry here and in HAND_MADE.
+ORACLES: Mapping[str, Oracle] = {"sc": sc, "gc": gc, "gc2l": gc2l, "shuffle": shuffle, "flgc": flgc}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HandMade:
+    """A layer of small integers whose output was worked out by hand."""
+
+    groups: int
+    parameters: dict[str, Any] = field(default_factory=dict)
+    x: Any
+    y: Any
+
+
+def pixels(*rows: list[int]) -> Array:
+    """One image of height 1 with one row per channel: (1, c, 1, W)."""
+    return np.array(rows, dtype=float)[None, :, None, :]
+
+
+def filters(*output_channels: list[list[int]]) -> Array:
+    """Kernels of height 1, [output channel][input channel][tap]: (c_out, c_in, 1, k_w)."""
+    return np.array(output_channels, dtype=float)[:, :, None, :]
+
+
+HAND_MADE: Mapping[str, HandMade] = {
+    # 1*1 - 1*2 + 2*3 + 0*4 = 5, and the bias 10
+    "sc": HandMade(
+        groups=1,
+        parameters={"weight": filters([[1, -1], [2, 0]]), "bias": np.array([10.0])},
+        x=pixels([1, 2], [3, 4]),
+        y=pixels([15]),
+    ),
+    # A_1 x_1 = 1*1 + 2*4 = 9 and A_2 x_2 = 5 + 6 - 7 = 4, and the biases 1 and -1
+    "gc": HandMade(
+        groups=2,
+        parameters={"weight": filters([[1, 0], [0, 2]], [[1, 1], [-1, 0]]), "bias": np.array([1.0, -1.0])},
+        x=pixels([1, 2], [3, 4], [5, 6], [7, 8]),
+        y=pixels([10], [3]),
+    ),
+    # As above, with z_1 = 2 + 3 = 5 and z_2 = 5 - 8 = -3: C_1 z = 5 - 6 = -1 and C_2 z = 15 + 3 = 18
+    "gc2l": HandMade(
+        groups=2,
+        parameters={
+            "weight": filters([[1, 0], [0, 2]], [[1, 1], [-1, 0]]),
+            "restriction_weight": filters([[0, 1], [1, 0]], [[1, 0], [0, -1]]),
+            "coarse_weight": filters([[1], [2]], [[3], [-1]]),
+            "bias": np.array([1.0, -1.0]),
+        },
+        x=pixels([1, 2], [3, 4], [5, 6], [7, 8]),
+        y=pixels([9], [21]),
+    ),
+    # group 1: 1 2 3, group 2: 40 50 60, and the biases; then the two groups take turns
+    "shuffle": HandMade(
+        groups=2,
+        parameters={
+            "weight": filters([[1]], [[2]], [[3]], [[4]], [[5]], [[6]]),
+            "bias": np.array([100.0, 200.0, 300.0, 400.0, 500.0, 600.0]),
+        },
+        x=pixels([1], [10]),
+        y=pixels([101], [440], [202], [550], [303], [660]),
+    ),
+    # inputs 1 and 3 and output 1 choose the second group: 1*1 + 3*100 + 7; input 2 and output 2 the first: 5*10 - 7
+    "flgc": HandMade(
+        groups=2,
+        parameters={
+            "weight": filters([[1], [2], [3]], [[4], [5], [6]]),
+            "input_logits": np.array([[0.0, 1.0], [5.0, 2.0], [-3.0, -1.0]]),
+            "output_logits": np.array([[1.0, 2.0], [3.0, 0.0]]),
+            "bias": np.array([7.0, -7.0]),
+        },
+        x=pixels([1], [10], [100]),
+        y=pixels([308], [43]),
+    ),
+}
