@@ -3,23 +3,23 @@
 import pytest
 import torch
 
-from gc2l.data import loader as loaders  # not the names: pytest would collect TestLoader
 from gc2l.data.arrays import ImageSplit
 from gc2l.data.augment import draw_crops
+from gc2l.data.loader import EvaluationLoader, TrainLoader
 
 
 def split(rows: int) -> ImageSplit:
     return ImageSplit(torch.zeros(rows, 3, 4, 4, dtype=torch.uint8), torch.arange(rows))
 
 
-def train_loader(rows: int, batch_size: int, seed: int = 1) -> loaders.TrainLoader:
+def train_loader(rows: int, batch_size: int, seed: int = 1) -> TrainLoader:
     def draw(count: int, generator: torch.Generator) -> torch.Tensor:
         return draw_crops(count, 4, True, generator)
 
-    return loaders.TrainLoader(split(rows), batch_size=batch_size, seed=seed, draw=draw)
+    return TrainLoader(split(rows), batch_size=batch_size, seed=seed, draw=draw)
 
 
-def epoch(loader: loaders.TrainLoader, number: int) -> tuple[list[int], list[list[int]]]:
+def epoch(loader: TrainLoader, number: int) -> tuple[list[int], list[list[int]]]:
     """The labels, which are row numbers, and the draws, in order."""
     loader.sampler.set_epoch(number)
     batches = list(loader)
@@ -57,6 +57,6 @@ def test_an_iterator_made_before_the_epoch_is_set_follows_it() -> None:
 
 
 def test_evaluation_gives_all_rows_in_order() -> None:
-    loader = loaders.TestLoader(split(17), batch_size=8)
+    loader = EvaluationLoader(split(17), batch_size=8)
     assert torch.cat([labels for _, labels in loader]).tolist() == list(range(17))
     assert len(loader) == 3

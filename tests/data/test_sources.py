@@ -177,6 +177,15 @@ def test_what_is_missing_is_downloaded_with_torchvision(
     assert len(load_cifar("cifar10", tmp_path / "new").train) == 16
 
 
+def test_a_folder_that_another_process_finished_meanwhile_is_taken(
+    tmp_path: Path, tiny_images: Images, write_pickles: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_pickles(tmp_path, "cifar10", *tiny_images)
+    (tmp_path / ".cifar10.lock").touch()
+    monkeypatch.delattr(torchvision.datasets.CIFAR10, "download")
+    prepare_cifar("cifar10", tmp_path)
+
+
 def test_no_download_when_parquet_is_there(parquet_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torchvision.datasets.CIFAR10, "download")
     prepare_cifar("cifar10", parquet_root)

@@ -21,11 +21,12 @@ def prepare_cifar(name: str, root: Path) -> None:
     Raises:
         FileNotFoundError: they are not there and cannot be downloaded; the message says how to get them.
     """
-    if _torchvision_folder(name, root).is_dir() or split_files(root / name, "train"):
+    folder, lock = _torchvision_folder(name, root), root / f".{name}.lock"
+    if split_files(root / name, "train") or (folder.is_dir() and not lock.exists()):
         return
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(root / f".{name}.lock"):  # runs that start together download once
-        if _torchvision_folder(name, root).is_dir():
+    with FileLock(lock):  # runs that start together download once, and the others wait for it
+        if folder.is_dir():
             return
         try:
             _SOURCES[name](root, download=True)

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gc2l.data.parquet import decode, open_parquet, read_group, split_files
+from gc2l.data.parquet import DECODE_ERRORS, decode, open_parquet, read_group, split_files
 from gc2l.torchvision_import import torchvision
 
 _SHUFFLED_GROUPS = 16  # row groups that are shuffled together; a worker keeps as many in memory
@@ -25,7 +25,6 @@ class FolderImages:
     """Images `<class>/*` of a folder, classes numbered in the order of their names."""
 
     def __init__(self, folder: Path) -> None:
-        self.files = [folder]
         self._samples = torchvision.datasets.ImageFolder(folder).samples
 
     def __len__(self) -> int:
@@ -37,7 +36,7 @@ class FolderImages:
         try:
             with Image.open(path) as image:
                 return image.convert("RGB"), label
-        except OSError as error:
+        except DECODE_ERRORS as error:
             raise ValueError(f"{path} cannot be decoded (truncated or altered?): {error}") from error
 
     def order(self, generator: torch.Generator) -> Tensor:
@@ -53,7 +52,7 @@ class ParquetImages:
     """Images of many Parquet files, decoded one by one."""
 
     def __init__(self, files: Sequence[Path]) -> None:
-        self.files = list(files)
+        self._files = list(files)
         self._groups: list[tuple[Path, int]] = []
         lengths = []
         for file in files:
@@ -74,7 +73,7 @@ class ParquetImages:
         inside = row - self._starts[index]
         try:
             return Image.fromarray(decode(images[inside])), labels[inside]
-        except (OSError, TypeError) as error:
+        except DECODE_ERRORS as error:
             raise ValueError(f"{file}, row group {group}: an image cannot be decoded: {error}") from error
 
     def order(self, generator: torch.Generator) -> Tensor:
@@ -92,7 +91,7 @@ class ParquetImages:
 
     def sizes(self, root: Path) -> list[tuple[str, int]]:
         """Path below `root` and size in bytes of each file."""
-        return [(file.relative_to(root).as_posix(), file.stat().st_size) for file in self.files]
+        return [(file.relative_to(root).as_posix(), file.stat().st_size) for file in self._files]
 
 
 def find_imagenet(root: Path) -> tuple[FolderImages, FolderImages] | tuple[ParquetImages, ParquetImages]:

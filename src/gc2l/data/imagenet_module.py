@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
+from torchvision.transforms import v2
 
 from gc2l.cells import DataConfig
 from gc2l.data.augment import normalise
@@ -19,7 +20,6 @@ from gc2l.data.imagenet import (
     find_imagenet,
 )
 from gc2l.data.loader import drops_last, epoch_generator
-from gc2l.torchvision_import import torchvision
 
 WORKERS = min(16, os.cpu_count() or 1)
 
@@ -84,7 +84,6 @@ class ImagenetDataModule(LightningDataModule):
 
     def train_dataloader(self) -> "LateLoader":
         """Batches whose order and augmentation depend on the seed and the epoch alone."""
-        v2 = torchvision.transforms.v2
         transform = v2.Compose([v2.RandomResizedCrop(self.image_size), v2.RandomHorizontalFlip(), v2.PILToTensor()])
         images = TransformedImages(self.splits[0], transform)
         sampler = EpochSampler(self.splits[0], seed=self.seed)
@@ -92,7 +91,6 @@ class ImagenetDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """The validation images, on which the paper reports its errors."""
-        v2 = torchvision.transforms.v2
         resize = v2.Resize(round(self.image_size * 8 / 7))
         transform = v2.Compose([resize, v2.CenterCrop(self.image_size), v2.PILToTensor()])
         return self._loader(TransformedImages(self.splits[1], transform), None, False)

@@ -63,7 +63,7 @@ class TrainLoader:
             yield self.split.images.index_select(0, rows), self.split.labels[rows], part
 
 
-class TestLoader:
+class EvaluationLoader:
     """All images in their canonical order, in batches (images uint8, labels)."""
 
     def __init__(self, split: ImageSplit, *, batch_size: int) -> None:

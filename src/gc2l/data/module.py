@@ -15,7 +15,7 @@ from gc2l.data.digits import load_digits
 from gc2l.data.facts import dataset_facts
 from gc2l.data.imagenet_module import ImagenetDataModule
 from gc2l.data.imagenette import imagenette_files, load_imagenette
-from gc2l.data.loader import TestLoader, TrainLoader
+from gc2l.data.loader import EvaluationLoader, TrainLoader
 
 
 def make_data_module(
@@ -111,13 +111,13 @@ class InMemoryDataModule(LightningDataModule):
         """Batches whose order and augmentation depend on the seed and the epoch alone."""
         return TrainLoader(self.images.train, batch_size=self.batch_size, seed=self.seed, draw=self._draw)
 
-    def val_dataloader(self) -> TestLoader:
+    def val_dataloader(self) -> EvaluationLoader:
         """The test set: the paper has no third one, and nothing is chosen by it."""
-        return TestLoader(self.images.test, batch_size=self.batch_size)
+        return EvaluationLoader(self.images.test, batch_size=self.batch_size)
 
-    def test_dataloader(self) -> TestLoader:
+    def test_dataloader(self) -> EvaluationLoader:
         """The test set."""
-        return TestLoader(self.images.test, batch_size=self.batch_size)
+        return EvaluationLoader(self.images.test, batch_size=self.batch_size)
 
     def on_after_batch_transfer(self, batch: tuple[Tensor, ...], dataloader_idx: int) -> tuple[Tensor, Tensor]:
         """Augment (a batch of the training loader has draws) and normalise, on the device.

@@ -17,6 +17,9 @@ from PIL import Image
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("fine_label", "label")
 
+# What Pillow raises for damaged images, and TypeError for a null in their place.
+DECODE_ERRORS = (OSError, SyntaxError, TypeError, ValueError)
+
 _FORMATS = ("PNG", "WEBP", "JPEG")  # Pillow would try dozens
 _CHUNK = 256  # images that a thread takes at a time
 
@@ -102,7 +105,7 @@ def read_images(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
                 chunks = [encoded[start : start + _CHUNK] for start in range(0, len(encoded), _CHUNK)]
                 for decoded in threads.map(_decode_all, chunks):
                     images += decoded
-            except (OSError, TypeError) as error:  # Pillow's errors are OSErrors; a null image is a TypeError
+            except DECODE_ERRORS as error:
                 raise ValueError(f"{file} holds an image that cannot be decoded: {error}") from error
             labels += file_labels
     shapes = {image.shape for image in images}
