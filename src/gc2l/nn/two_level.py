@@ -114,7 +114,13 @@ class TwoLevelGroupConv2d(GroupConv2d):
         Args:
             conv: `GroupConv2d` or `nn.Conv2d` with any number of groups.
             coarse_channels: m.
+
+        Raises:
+            TypeError: another kind of convolution; its weights alone do not say what it computes.
+            ValueError: coarse_channels < 1.
         """
+        if type(conv) not in (nn.Conv2d, GroupConv2d):
+            raise TypeError(f"conv is a {type(conv).__name__}; it must be torch.nn.Conv2d or GroupConv2d")
         layer = cls(
             conv.in_channels,
             conv.out_channels,

@@ -1,0 +1,174 @@
+"""What the convolutions share: the standard convolution each equals, gradients, initial weights, checks of groups."""
+
+import copy
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from nn.layers import has_coarse_channels, layer_class, make_layer, random_input
+from torch import nn
+from torch.func import functional_call
+
+from gc2l.nn import GroupConv2d
+from gc2l.nn.convolution import check_groups
+from gc2l.variants import VARIANTS
+
+
+@st.composite
+def layers_and_inputs(draw, variant):
+    """A layer of the variant with random geometry, and an input at least as large as its kernel."""
+    pair = lambda low, high: tuple(draw(st.integers(low, high)) for _ in range(2))  # noqa: E731
+    groups = draw(st.integers(1, 16))
+    if VARIANTS[variant].requires_divisible:
+        c_in, c_out = (groups * draw(st.integers(1, 2)) for _ in range(2))
+    else:
+        c_in, c_out = pair(1, 8)
+    kernel_size, stride, dilation, padding = pair(1, 5), pair(1, 3), pair(1, 3), pair(0, 2)
+    layer = make_layer(
+        variant,
+        c_in,
+        c_out,
+        kernel_size,
+        groups=groups,
+        coarse_channels=draw(st.integers(1, 3)),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        bias=draw(st.booleans()),
+        padding_mode=draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"])),
+    )
+    smallest = [max(p + 1, d * (k - 1) + 1 - 2 * p) for k, d, p in zip(kernel_size, dilation, padding, strict=True)]
+    height, width = (size + extra for size, extra in zip(smallest, pair(0, 3), strict=True))
+    return layer, random_input(draw(st.integers(1, 2)), c_in, height, width)
+
+
+def bias_order(layer):
+    """Which entry of the layer's bias each output channel receives."""
+    numbered = copy.deepcopy(layer)
+    with torch.no_grad():
+        numbered.bias.copy_(torch.arange(len(numbered.bias)))
+    return numbered.to_dense().bias.long()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_equals_its_standard_convolution_in_output_and_gradients(variant):
+    @given(layers_and_inputs(variant))
+    def check(case):
+        layer, x = case
+        dense = layer.to_dense()
+        assert type(dense) is nn.Conv2d and dense.groups == 1
+        x.requires_grad_()
+        y = layer(x)
+        torch.testing.assert_close(y, dense(x), rtol=1e-11, atol=1e-11)
+
+        chained = {"weight": layer.dense_weight()}
+        assert torch.equal(chained["weight"], dense.weight)
+        if layer.bias is not None:
+            chained["bias"] = layer.bias[bias_order(layer)]
+        cotangent = random_input(*y.shape, seed=2)
+        inputs = {"x": x, **dict(layer.named_parameters())}
+        through_layer = torch.autograd.grad(y, list(inputs.values()), cotangent)
+        through_dense = torch.autograd.grad(functional_call(dense, chained, (x,)), list(inputs.values()), cotangent)
+        for name, ours, theirs in zip(inputs, through_layer, through_dense, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10, msg=lambda m, n=name: f"{n}: {m}")
+
+    check()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_standard_convolution_has_weights_of_its_own_and_the_same_settings(variant):
+    layer = make_layer(
+        variant, 4, 6, (3, 2), groups=2, stride=2, padding=1, dilation=(1, 2), padding_mode="circular"
+    ).eval()
+    dense = layer.to_dense()
+    x = random_input(2, 4, 7, 6)
+    before = dense(x)
+    assert not dense.training and dense.weight.dtype is torch.float64
+    assert all(parameter.requires_grad and parameter.is_leaf for parameter in dense.parameters())
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+    assert torch.equal(dense(x), before)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_gradients_equal_finite_differences(variant):
+    layer = make_layer(variant, 4, 4, (3, 2), groups=2, stride=(1, 2), padding=1, coarse_channels=2)
+    # FLGC's gradients to its logits are estimates by construction: see test_learnable.py.
+    names = [name for name, _ in layer.named_parameters() if not name.endswith("_logits")]
+
+    def apply(x, *values):
+        return functional_call(layer, dict(zip(names, values, strict=True)), (x,))
+
+    values = [layer.get_parameter(name) for name in names]
+    assert torch.autograd.gradcheck(apply, (random_input(2, 4, 3, 4).requires_grad_(), *values))
+
+
+def fan_outs(variant, k, c_out, n, m):
+    """The documented fan_out of each weight; FLGC's logits have standard deviation 1, as if it were 2."""
+    block = k * k * c_out / n
+    fused = k * k * (c_out / n + m)
+    return {
+        "sc": {"weight": k * k * c_out},
+        "gc": {"weight": block},
+        "gc2l": {"weight": fused, "restriction_weight": fused, "coarse_weight": c_out},
+        "shuffle": {"weight": block},
+        "flgc": {"weight": block, "input_logits": 2, "output_logits": 2},
+    }[variant]
+
+
+@pytest.mark.parametrize("coarse_channels", [1, 8])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_initial_weights_are_normal_with_the_documented_spread_and_biases_zero(variant, coarse_channels):
+    torch.manual_seed(0)
+    k, c_in, c_out = 3, 512, 256
+    groups = 1 if variant == "sc" else 8
+    further = {"coarse_channels": coarse_channels} if has_coarse_channels(variant) else {}
+    layer = layer_class(variant)(c_in, c_out, k, groups=groups, **further)
+    expected = fan_outs(variant, k, c_out, groups, coarse_channels)
+    assert set(expected) == {name for name, _ in layer.named_parameters()} - {"bias"}
+    for name, fan_out in expected.items():
+        values, std = layer.get_parameter(name).detach(), math.sqrt(2 / fan_out)
+        # Five standard errors of the mean and of the standard deviation of so many normal numbers.
+        assert values.mean().abs() < 5 * std / math.sqrt(values.numel())
+        assert abs(values.std() / std - 1) < 5 / math.sqrt(2 * values.numel())
+        assert values.abs().max() > 2.5 * std  # a uniform distribution ends at 1.73
+    assert torch.equal(layer.bias, torch.zeros(c_out))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_seed_decides_the_initial_weights(variant):
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        states.append(layer_class(variant)(4, 4, 3, groups=1 if variant == "sc" else 2).state_dict())
+    first, again, other = states
+    for name in set(first) - {"bias"}:
+        assert torch.equal(first[name], again[name])
+        assert not torch.equal(first[name], other[name])
+
+
+@pytest.mark.parametrize("groups", [0, -1])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_groups_below_one(variant, groups):
+    with pytest.raises(ValueError, match=rf"^groups={groups} must be at least 1$"):
+        layer_class(variant)(4, 4, 3, groups=groups)
+
+
+@pytest.mark.parametrize("variant", [name for name, v in VARIANTS.items() if v.requires_divisible])
+def test_groups_that_do_not_divide_the_channels(variant):
+    with pytest.raises(ValueError) as error:
+        layer_class(variant)(12, 18, 3, groups=4)
+    assert str(error.value) == (
+        "out_channels=18 is not divisible by groups=4; with in_channels=12 and out_channels=18 groups can be 1, 2, 3, 6"
+    )
+    with pytest.raises(ValueError, match=r"^in_channels=9 is not divisible by groups=4; .* groups can be 1$"):
+        layer_class(variant)(9, 8, 3, groups=4)
+
+
+def test_every_number_of_groups_that_the_message_offers_is_accepted():
+    for groups in (1, 2, 3, 6):
+        check_groups(12, 18, groups)
+        assert GroupConv2d(12, 18, 1, groups=groups).groups == groups

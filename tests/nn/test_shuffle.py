@@ -1,0 +1,36 @@
+import pytest
+import torch
+from nn.layers import make_layer, random_input
+
+from gc2l.nn import GroupConv2d
+
+
+@pytest.mark.parametrize(("groups", "order"), [(2, [0, 3, 1, 4, 2, 5]), (3, [0, 2, 4, 1, 3, 5])])
+def test_is_the_group_convolution_with_its_channels_reordered(groups, order):
+    layer = make_layer("shuffle", 6, 6, 3, groups=groups, padding=1)
+    conv = GroupConv2d(6, 6, 3, groups=groups, padding=1, dtype=torch.float64)
+    conv.load_state_dict(layer.state_dict())
+    x = random_input(2, 6, 4, 5)
+    assert torch.equal(layer(x), conv(x)[:, order])
+    assert torch.equal(layer.dense_weight(), conv.dense_weight()[order])
+    assert torch.equal(layer.to_dense().bias, conv.bias[order])
+
+
+@pytest.mark.parametrize("groups", [1, 6])
+def test_one_group_and_one_channel_a_group_leave_the_order(groups):
+    layer = make_layer("shuffle", 6, 6, 1, groups=groups)
+    x = random_input(1, 6, 2, 2)
+    assert torch.equal(layer(x), GroupConv2d.forward(layer, x))
+
+
+def test_both_memory_formats_give_the_same_channels():
+    layer = make_layer("shuffle", 4, 6, 3, groups=2)
+    x = random_input(2, 4, 6, 5)
+    last = x.contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(layer(x), layer(last), rtol=1e-12, atol=1e-12)
+
+
+def test_two_layers_in_a_row_carry_every_input_to_every_output():
+    first, second = (make_layer("shuffle", 4, 4, 1, groups=2) for _ in range(2))
+    through_both = second.dense_weight()[:, :, 0, 0] @ first.dense_weight()[:, :, 0, 0]
+    assert through_both.all()
