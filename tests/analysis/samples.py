@@ -1,6 +1,6 @@
 """A preset small enough to write its tables down, and parameter counts that no network has."""
 
-from gc2l.analysis import ParameterCount
+from gc2l.parameter_count import ParameterCount
 from gc2l.cells import Cell, Column, DataConfig, ModelConfig, Preset, TrainingConfig
 from gc2l.paper import TABLES, reported_rows
 

@@ -3,13 +3,12 @@
 from gc2l.analysis.render import FORMATS, to_csv, to_latex, to_markdown, to_terminal
 from gc2l.analysis.selection import RunIndex
 from gc2l.analysis.statistics import Estimate, mean_interval, paired_difference, slope
-from gc2l.analysis.tables import ComparisonTable, ParameterCount, Reproduction, comparison_table
+from gc2l.analysis.tables import ComparisonTable, Reproduction, comparison_table
 
 __all__ = [
     "FORMATS",
     "ComparisonTable",
     "Estimate",
-    "ParameterCount",
     "Reproduction",
     "RunIndex",
     "comparison_table",

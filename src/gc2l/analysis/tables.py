@@ -8,15 +8,8 @@ from gc2l.analysis.selection import RunIndex
 from gc2l.analysis.statistics import Estimate, mean_interval
 from gc2l.cells import Column, Preset
 from gc2l.paper import ReportedRow, reported_rows
+from gc2l.parameter_count import ParameterCount
 from gc2l.records import Record
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParameterCount:
-    """Parameters of a network: in all, and those that one of its n processors holds (paper, section 3.2)."""
-
-    total: int
-    per_processor: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,11 @@
 from gc2l.models.build import build_model, paper_network
 from gc2l.models.conversion import Decision, convert, plan_conversion
 from gc2l.models.mobilenet import mobilenet_v2
-from gc2l.models.parameters import ParameterCount, count_parameters, paper_parameter_counts
+from gc2l.models.parameters import count_parameters, paper_parameter_counts
 from gc2l.models.wide_resnet import WideResNet, wide_resnet_cifar, wide_resnet_imagenet
 
 __all__ = [
     "Decision",
-    "ParameterCount",
     "WideResNet",
     "build_model",
     "convert",

@@ -1,29 +1,16 @@
 """Counting parameters as the paper does."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from gc2l.models.build import build_model, paper_network
 from gc2l.paper import ReportedRow
+from gc2l.parameter_count import ParameterCount
 
 PAPER_CLASSES = {"cifar10": 10, "cifar100": 10, "imagenet": 1000}
 """Classes of the networks whose parameters the tables print: CIFAR-100 stands beside CIFAR-10's count."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParameterCount:
-    """Parameters of a network.
-
-    Attributes:
-        total: in all; FLGC's layers with the nominal number that the paper gives.
-        per_processor: held by one of n processors in channel-parallel execution (section 3.2), rounded up.
-    """
-
-    total: int
-    per_processor: int
 
 
 def count_parameters(network: nn.Module, groups: int) -> ParameterCount:
