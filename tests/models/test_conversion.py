@@ -1,0 +1,117 @@
+import copy
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from gc2l.models import convert, plan_conversion
+from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
+from gc2l.torchvision_import import torchvision
+from gc2l.variants import VARIANTS
+
+GROUPED = [name for name in VARIANTS if name != "sc"]
+
+
+def _resnet18() -> nn.Module:
+    return torchvision.models.resnet18(num_classes=10)
+
+
+def _timm() -> nn.Module:
+    timm = pytest.importorskip("timm", reason="timm is in the dev extra only")
+    return timm.create_model("resnet10t", pretrained=False, num_classes=10)
+
+
+def _with_dense_layers(network: nn.Module) -> nn.Module:
+    """A copy in which every converted layer is replaced by the standard convolution that it equals."""
+    dense = copy.deepcopy(network)
+    for parent in list(dense.modules()):
+        for name, child in list(parent.named_children()):
+            if hasattr(child, "to_dense"):
+                setattr(parent, name, child.to_dense())
+    return dense
+
+
+@pytest.mark.parametrize("make", [_resnet18, _timm])
+@pytest.mark.parametrize("variant", GROUPED)
+def test_converted_networks_run_backward_and_equal_their_dense_form(make, variant):
+    network = make().double()
+    before = sum(type(module) is nn.Conv2d for module in network.modules())
+    assert convert(network, variant, 4) is network
+    replaced = sum(hasattr(module, "to_dense") for module in network.modules())
+    assert replaced > before // 2
+    x = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    dense = _with_dense_layers(network)
+    assert not any(hasattr(module, "to_dense") for module in dense.modules())
+    first, second = x.clone().requires_grad_(), x.clone().requires_grad_()
+    torch.testing.assert_close(network(first), dense(second), rtol=1e-8, atol=1e-8)
+    network(first).square().sum().backward()
+    dense(second).square().sum().backward()
+    torch.testing.assert_close(first.grad, second.grad, rtol=1e-7, atol=1e-7)
+    assert [name for name, value in network.named_parameters() if value.grad is None] == []
+
+
+def test_geometry_dtype_and_mode_are_kept():
+    conv = nn.Conv2d(8, 12, (3, 2), (2, 1), "valid", (1, 2), bias=False, padding_mode="zeros", dtype=torch.float64)
+    layer = convert(conv.eval(), "gc2l", 4, coarse_channels=2)
+    assert type(layer) is TwoLevelGroupConv2d
+    for name in ("kernel_size", "stride", "padding", "dilation", "padding_mode", "in_channels", "out_channels"):
+        assert getattr(layer, name) == getattr(conv, name)
+    assert layer.bias is None
+    assert layer.weight.dtype == torch.float64
+    assert layer.coarse_channels == 2
+    assert not layer.training
+    assert convert(nn.Conv2d(8, 8, 1, device="meta"), "gc", 2).weight.device.type == "meta"
+
+
+def test_the_report_names_every_convolution_and_why_it_is_left(caplog):
+    class Odd(nn.Conv2d):
+        pass
+
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), Odd(8, 8, 1), nn.Conv2d(8, 8, 1), nn.Conv2d(8, 16, 1)
+    )
+    plan = plan_conversion(network, "gc", 4, where=lambda name, conv: conv.out_channels != 16)
+    assert [(decision.name, decision.replaced) for decision in plan] == [
+        ("0", False),
+        ("1", False),
+        ("2", False),
+        ("3", True),
+        ("4", False),
+    ]
+    reasons = [decision.reason for decision in plan]
+    assert "groups=4 does not divide 3 to 8 channels" in reasons[0]
+    assert "groups=8 already" in reasons[1]
+    assert "Odd" in reasons[2]
+    assert "where" in reasons[4]
+    assert all(type(module) in (nn.Sequential, nn.Conv2d, Odd) for module in network.modules())  # nothing replaced yet
+    with caplog.at_level(logging.INFO, logger="gc2l"):
+        convert(network, "gc", 4, where=lambda name, conv: conv.out_channels != 16)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{'replaced' if decision.replaced else 'left'} {decision.name}: {decision.reason}" for decision in plan
+    ]
+    assert [type(module) for module in network] == [nn.Conv2d, nn.Conv2d, Odd, GroupConv2d, nn.Conv2d]
+
+
+def test_flgc_needs_no_divisor_but_enough_channels():
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 10, 1))
+    assert [decision.replaced for decision in plan_conversion(network, "flgc", 4)] == [False, True]
+    assert [decision.replaced for decision in plan_conversion(network, "gc", 4)] == [False, False]
+
+
+def test_a_shared_layer_is_replaced_once_under_all_its_names():
+    shared = nn.Conv2d(8, 8, 1)
+    network = nn.ModuleDict({"first": shared, "inner": nn.Sequential(nn.ReLU(), shared)})
+    convert(network, "gc", 2)
+    assert type(network["first"]) is GroupConv2d
+    assert network["inner"][1] is network["first"]
+
+
+@pytest.mark.parametrize(
+    ("variant", "groups", "message"), [("conv", 2, "'conv'"), ("gc", 0, "groups=0"), ("sc", 2, "groups=2")]
+)
+def test_wrong_variants_are_refused_and_nothing_is_replaced(variant, groups, message):
+    network = _resnet18()
+    with pytest.raises(ValueError, match=message):
+        convert(network, variant, groups)
+    assert not any(isinstance(module, GroupConv2d) for module in network.modules())

@@ -1,0 +1,128 @@
+import copy
+import pickle
+from collections import OrderedDict
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gc2l.models import wide_resnet_cifar, wide_resnet_imagenet
+from gc2l.models.residual import ResidualUnit
+from gc2l.nn import GroupConv2d
+from gc2l.variants import VARIANTS
+
+
+def _groups(variant: str) -> int:
+    return 1 if variant == "sc" else 4
+
+
+def _reference_unit(x: Tensor, state: dict[str, Tensor], stride: int) -> Tensor:
+    """The pre-activation unit from its formula, with dense weights, in training mode."""
+
+    def active(value: Tensor, norm: str) -> Tensor:
+        mean = value.mean(dim=(0, 2, 3), keepdim=True)
+        variance = ((value - mean) ** 2).mean(dim=(0, 2, 3), keepdim=True)
+        scale, shift = (state[f"{norm}.{name}"].view(1, -1, 1, 1) for name in ("weight", "bias"))
+        return torch.clamp((value - mean) / torch.sqrt(variance + 1e-5) * scale + shift, min=0)
+
+    first = active(x, "norm1")
+    inner = active(F.conv2d(first, state["conv1"], stride=stride, padding=1), "norm2")
+    shortcut = F.conv2d(first, state["shortcut"], stride=stride) if "shortcut" in state else x
+    return F.conv2d(inner, state["conv2"], padding=1) + shortcut
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("in_channels", "out_channels", "stride"), [(8, 8, 1), (8, 16, 1), (8, 8, 2), (8, 16, 2)])
+def test_a_unit_equals_its_formula(variant, in_channels, out_channels, stride):
+    unit = ResidualUnit(in_channels, out_channels, stride, variant, _groups(variant)).double()
+    for parameter in unit.parameters():
+        torch.nn.init.normal_(parameter)
+    state = dict(unit.named_parameters())
+    for name in ("conv1", "conv2", "shortcut"):
+        if (conv := getattr(unit, name)) is not None:
+            state[name] = conv.to_dense().weight
+    assert ("shortcut" in state) == (stride != 1 or in_channels != out_channels)
+    x = torch.randn(3, in_channels, 9, 7, dtype=torch.float64)
+    torch.testing.assert_close(unit(x), _reference_unit(x, state, stride), rtol=1e-10, atol=1e-10)
+    without_shortcut = {name: value for name, value in state.items() if name != "shortcut"}
+    if "shortcut" in state and stride == 1 and in_channels == out_channels:
+        assert not torch.allclose(unit(x), _reference_unit(x, without_shortcut, stride))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("make", "depth", "size", "classes"), [(wide_resnet_cifar, 16, 32, 7), (wide_resnet_imagenet, 10, 65, 11)]
+)
+def test_logits_and_a_gradient_for_every_parameter(variant, make, depth, size, classes):
+    network = make(depth, 1, variant, _groups(variant), classes)
+    logits = network(torch.randn(2, 3, size, size).to(memory_format=torch.channels_last))
+    assert logits.shape == (2, classes)
+    logits.logsumexp(dim=1).sum().backward()
+    assert [name for name, value in network.named_parameters() if value.grad is None] == []
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "sc"])
+def test_every_unit_convolution_and_no_other_is_of_the_variant(variant):
+    network = wide_resnet_cifar(16, 2, variant, 4)
+    layer = VARIANTS[variant].layer.rpartition(":")[2]
+    found = {name for name, module in network.named_modules() if type(module).__name__ == layer}
+    expected = {
+        name for name, module in network.named_modules() if name.startswith("stages") and "weight" in module._parameters
+    } - {name for name, module in network.named_modules() if isinstance(module, torch.nn.BatchNorm2d)}
+    assert found - {"stem"} == expected
+    assert len(expected) == 3 * 2 * 2 + 3  # three stages of two units of two convolutions, three shortcuts
+    assert type(network.stem) is GroupConv2d
+    assert network.stem.groups == 1
+
+
+@pytest.mark.parametrize(("depth", "units"), [(10, [1, 1, 1]), (16, [2, 2, 2]), (28, [4, 4, 4])])
+def test_depth_of_the_cifar_network(depth, units):
+    with torch.device("meta"):
+        network = wide_resnet_cifar(depth, 1)
+    assert [len(stage) for stage in network.stages] == units
+
+
+@pytest.mark.parametrize(("depth", "units"), [(10, [1] * 4), (18, [2] * 4), (34, [3, 4, 6, 3])])
+def test_depth_of_the_imagenet_network(depth, units):
+    with torch.device("meta"):
+        network = wide_resnet_imagenet(depth, 1)
+    assert [len(stage) for stage in network.stages] == units
+    assert network(torch.empty(1, 3, 224, 224, device="meta")).shape == (1, 1000)
+    sizes = []
+    for stage in network.stages:
+        stage.register_forward_hook(lambda module, inputs, output: sizes.append(tuple(output.shape[1:])))
+    network(torch.empty(1, 3, 224, 224, device="meta"))
+    assert sizes == [(64, 56, 56), (128, 28, 28), (256, 14, 14), (512, 7, 7)]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: wide_resnet_cifar(27), r"depth=27 .* 6 a \+ 4"),
+        (lambda: wide_resnet_cifar(4), r"depth=4 "),
+        (lambda: wide_resnet_cifar(10, 0), r"widen_factor=0 "),
+        (lambda: wide_resnet_cifar(10, 1.5), r"widen_factor=1.5 "),
+        (lambda: wide_resnet_imagenet(50), r"depth=50 .* 10, 18, 34"),
+        (lambda: wide_resnet_cifar(10, 1, "gc", 3), r"in_channels=16 is not divisible by groups=3"),
+        (lambda: wide_resnet_cifar(10, 1, "sc", 2), r"groups=2"),
+        (lambda: wide_resnet_cifar(10, 1, "conv", 2), r"variant='conv'"),
+    ],
+)
+def test_wrong_sizes_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_copies_states_and_compilation(variant):
+    network = wide_resnet_cifar(10, 1, variant, _groups(variant)).eval()
+    x = torch.randn(2, 3, 16, 16)
+    expected = network(x)
+    other = wide_resnet_cifar(10, 1, variant, _groups(variant)).eval()
+    assert not torch.allclose(other(x), expected)
+    other.load_state_dict(OrderedDict(network.state_dict()))
+    for twin in (other, copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        assert torch.equal(twin(x), expected)
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), expected)
