@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gc2l.analysis.claims.claim import Convolution, ScaleRuns
 from gc2l.analysis.claims.verdict import Claimed, Part, Verdict, decide, p_against
 from gc2l.analysis.statistics import Estimate, mean_interval, paired_difference, slope
-from gc2l.records import Record
+from gc2l.records import Interval, Record
 from gc2l.variants import VARIANTS
 
 
@@ -81,20 +81,24 @@ def _ladder(runs: ScaleRuns, variant: str) -> tuple[Convolution, ...]:
 
 
 def _slopes(runs: ScaleRuns, variant: str, seeds: Iterable[int]) -> list[float]:
-    return [slope(*_points(runs, variant, [seed])).value for seed in seeds]
+    return [_line(runs, variant, [seed]).value for seed in seeds]
 
 
 def _pooled(runs: ScaleRuns, variant: str, seeds: Sequence[int]) -> str:
-    line = slope(*_points(runs, variant, seeds))
+    line = _line(runs, variant, seeds)
     return f"pooled slope of {VARIANTS[variant].label} {line.value:.2f} (standard error {line.standard_error:.2f})"
 
 
-def _points(runs: ScaleRuns, variant: str, seeds: Sequence[int]) -> tuple[list[float], list[float]]:
+def _line(runs: ScaleRuns, variant: str, seeds: Sequence[int]) -> Estimate:
+    """The least-squares line of test error against log2 n through the points of all `seeds`."""
     finished = {groups: runs.finished((variant, groups)) for groups in runs.groups}
     points = [
         (math.log2(groups), TEST_ERROR.of(of_seed[seed])) for groups, of_seed in finished.items() for seed in seeds
     ]
-    return [x for x, _ in points], [y for _, y in points]
+    errors = [error for _, error in points]
+    if min(errors) == max(errors):  # scipy has no standard error, only nan, for a level line
+        return Estimate(value=0.0, standard_error=0.0, interval=Interval(low=0.0, high=0.0), count=len(errors))
+    return slope([x for x, _ in points], errors)
 
 
 def _common_seeds(runs: ScaleRuns, convolutions: Iterable[Convolution]) -> list[int]:
