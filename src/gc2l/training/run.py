@@ -12,7 +12,7 @@ from pytorch_lightning.trainer.states import TrainerStatus
 from safetensors.torch import save_file
 
 from gc2l.cells import Cell
-from gc2l.data import make_data_module
+from gc2l.data import dataset_facts, make_data_module
 from gc2l.models import build_model, count_parameters
 from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
@@ -35,13 +35,14 @@ def train(cell: Cell, execution: Execution) -> Outcome:
         KeyboardInterrupt: the run was stopped; the checkpoint of the last completed epoch is kept.
     """
     started = datetime.now(UTC)
-    data = make_data_module(cell.data, batch_size=cell.training.batch_size, seed=cell.seed)
+    resolved = execution.resolve(dataset_facts(cell.data.name).train_rows * cell.training.epochs)
+    data = make_data_module(
+        cell.data, batch_size=cell.training.batch_size, seed=cell.seed, channels_last=resolved.channels_last
+    )
     torch.manual_seed(cell.seed)
     network = build_model(cell.model, data.num_classes)
     data.prepare_data()
     data.setup("fit")
-    images_seen = data.train_rows * cell.training.epochs
-    resolved = execution.resolve(images_seen)
     torch.set_num_threads(resolved.threads)
     if resolved.channels_last:
         network = network.to(memory_format=torch.channels_last)
