@@ -44,7 +44,21 @@ def test_markdown_has_every_part(findings):
     assert "| n = 2: GC-2L - GC" in text
     # -1.0, -1.2 and -0.8 points: mean -1, half 4.302653 * 0.2 / sqrt(3).
     assert "-1.00 (-1.50 to -0.50)" in text
-    assert "Missing: runs for n = 16: GC-2L - GC." in text
+    assert "Missing: finished runs of GC-2L n = 16." in text
+
+
+@pytest.mark.parametrize(
+    ("at_8", "at_16", "shown"),
+    [
+        ([90, 98, 112], [90, 99, 107], "n = 8: GC-2L - GC: -1.00 (-1.50 to -0.50)"),  # all good, n = 8 the least so
+        ([90, 98, 112], [98, 112, 115], "n = 16: GC-2L - GC: -0.17 (-1.04 to 0.71)"),  # one undecided
+        ([120, 128, 142], [98, 112, 115], "n = 8: GC-2L - GC: 2.00 (1.50 to 2.50)"),  # one against
+    ],
+)
+def test_the_summary_shows_the_part_that_decides(at_8, at_16, shown):
+    good = {("gc2l", n): [40, 52, 63] for n in (2, 4)}
+    text = to_markdown(evaluate(of_errors(CIFAR, WRONG | good | {("gc2l", 8): at_8, ("gc2l", 16): at_16})))
+    assert shown in next(line for line in text.splitlines() if line.startswith("| A1"))
 
 
 def test_json_is_complete_and_strict(findings):
@@ -53,7 +67,7 @@ def test_json_is_complete_and_strict(findings):
     assert finding["verdict"] == "inconclusive"
     assert finding["scale"]["preset"] == "tiny"
     assert finding["scale"]["epochs"] == 1
-    assert finding["seeds"] == [0, 3]
+    assert finding["seeds"] == [3, 3]
     part = finding["parts"][0]
     assert part["verdict"] == "reproduced"
     assert part["claimed"] == ["<", 0]

@@ -75,12 +75,20 @@ def test_missing_cells_leave_a_claim_open_and_are_named():
     finding = only("A1", of_errors(CIFAR, some))
     assert [part.verdict.value for part in finding.parts] == ["reproduced"] * 3 + ["not yet tested"]
     assert finding.verdict is Verdict.INCONCLUSIVE
-    assert finding.missing == "runs for n = 16: GC-2L - GC"
+    assert finding.missing == "finished runs of GC-2L n = 16"
     assert finding.parts[3].note == "no finished run of GC-2L n = 16"
     none = only("A1", of_errors(CIFAR, errors(gc=STEEP)))
     assert none.verdict is Verdict.NOT_YET_TESTED
     apart = {("gc", 2): [100], ("gc2l", 2): [None, 90]}
     assert only("A1", of_errors(CIFAR, apart)).parts[0].note.startswith("no seed that all of these runs share")
+
+
+def test_missing_cells_are_listed_once_and_by_variant():
+    finding = only("C3", of_errors(CIFAR, errors(gc=STEEP, flgc={2: STEEP[2], 8: STEEP[8]})))
+    assert finding.missing == "finished runs of FLGC n = 4, 16, Shuffle n = 4, 8, 16, GC-2L n = 4, 8, 16"
+    assert finding.seeds == (SEEDS, SEEDS)
+    two_level = of_errors(CIFAR, {("gc2l", 2): [100], ("sc", 1): [None]})
+    assert only("A4", two_level).parts[0].note == "no finished run of SC; SC diverged with seed 1"
 
 
 def test_a_missing_cell_does_not_save_a_contradicted_claim():

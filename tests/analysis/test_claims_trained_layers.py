@@ -5,7 +5,7 @@ from pytest import approx
 from safetensors.numpy import save_file
 
 from gc2l.analysis.claims import Verdict
-from gc2l.analysis.claims.trained_layers import network_errors
+from gc2l.analysis.claims.trained_layers import network_errors, random_like
 
 CIFAR = column()
 
@@ -43,3 +43,11 @@ def test_layers_count_by_their_squared_norm():
     assert network_errors({"light": light} | others, 2) == approx((0.5, 0))
     with pytest.raises(ValueError, match="no convolution can have groups=2"):
         network_errors(others, 2)
+
+
+def test_random_weights_keep_shapes_and_norms_and_nothing_else():
+    ordered = {"conv": np.kron(np.eye(2), np.ones((8, 8)))[:, :, None, None]}
+    random = random_like(ordered)
+    assert np.linalg.norm(random["conv"]) == approx(np.linalg.norm(ordered["conv"]))
+    assert network_errors(ordered, 2) == (0, 0)
+    assert network_errors(random, 2)[0] == approx(0.5, abs=0.1)

@@ -110,8 +110,8 @@ class Finding:
 
     @property
     def seeds(self) -> tuple[int, int]:
-        """The smallest and the largest number of seeds that a part rests on."""
-        counts = [len(part.seeds) for part in self.parts]
+        """The smallest and the largest number of seeds that a part with a number rests on."""
+        counts = [len(part.seeds) for part in self.parts if part.effect is not None]
         return min(counts, default=0), max(counts, default=0)
 
 

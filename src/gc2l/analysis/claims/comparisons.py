@@ -1,6 +1,7 @@
 """Parts of claims that compare training runs: differences between convolutions and between their slopes."""
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ def difference(
     runs: ScaleRuns, first: Convolution, second: Convolution, claimed: Claimed, measure: Measure = TEST_ERROR
 ) -> Part:
     """The paired difference `measure`(first) - `measure`(second) over the seeds that both have finished."""
-    name = f"n = {max(first[1], second[1])}: {_label(first)} - {_label(second)}"
+    name = f"n = {max(first[1], second[1])}: {VARIANTS[first[0]].label} - {VARIANTS[second[0]].label}"
     a, b = runs.finished(first), runs.finished(second)
     seeds = sorted(a.keys() & b.keys())
     if not seeds:
@@ -131,21 +132,26 @@ def _judged(
 
 
 def _untested(name: str, claimed: Claimed, unit: str, runs: ScaleRuns, convolutions: Sequence[Convolution]) -> Part:
-    without = [_label(convolution, groups=True) for convolution in convolutions if not runs.finished(convolution)]
-    lacks = f"no finished run of {', '.join(without)}" if without else "no seed that all of these runs share"
-    note = "; ".join(filter(None, (lacks, _diverged(runs, convolutions))))
-    return Part(name=name, verdict=Verdict.NOT_YET_TESTED, claimed=claimed, unit=unit, note=note)
+    lacks = tuple(convolution for convolution in convolutions if not runs.finished(convolution))
+    reason = f"no finished run of {describe(lacks)}" if lacks else "no seed that all of these runs share"
+    note = "; ".join(filter(None, (reason, _diverged(runs, convolutions))))
+    return Part(name=name, verdict=Verdict.NOT_YET_TESTED, claimed=claimed, unit=unit, lacks=lacks, note=note)
+
+
+def describe(convolutions: Iterable[Convolution]) -> str:
+    """The convolutions in words, each once, such as "SC, GC n = 2, 4"."""
+    groups: dict[str, set[int]] = defaultdict(set)
+    for variant, number in convolutions:
+        groups[variant].add(number)
+    return ", ".join(
+        VARIANTS[variant].label + ("" if variant == "sc" else f" n = {', '.join(map(str, sorted(numbers)))}")
+        for variant, numbers in groups.items()
+    )
 
 
 def _diverged(runs: ScaleRuns, convolutions: Iterable[Convolution]) -> str:
     return ", ".join(
-        f"{_label(convolution, groups=True)} diverged with seed {seed}"
+        f"{describe([convolution])} diverged with seed {seed}"
         for convolution in convolutions
         for seed in runs.diverged(convolution)
     )
-
-
-def _label(convolution: Convolution, *, groups: bool = False) -> str:
-    variant, number = convolution
-    label = VARIANTS[variant].label
-    return f"{label} n = {number}" if groups and variant != "sc" else label

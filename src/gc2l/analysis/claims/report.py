@@ -69,8 +69,8 @@ def to_json(findings: Findings) -> str:
 
 
 _SHOWN = (
-    "Of several parts the summary shows the one that decides: the one farthest from the claimed side, in standard "
-    "errors where chance plays a part."
+    "Of several parts the summary shows the one that decides: a contradicted one if there is one, else an inconclusive "
+    "one, and of these the one whose p value speaks most against the claim. Seeds are those of the tested parts."
 )
 _DETAIL_HEADERS = ("part", "verdict", "effect (95 % interval)", "claimed", "unit", "p against, Holm", "seeds", "note")
 
@@ -81,6 +81,8 @@ def _summary(findings: Findings) -> Iterable[tuple[str, ...]]:
             effect = f"missing: {finding.missing}"
             if (part := _decisive(finding)) is not None:
                 effect = f"{part.name}: {_effect(part)} {part.unit}, claimed {part.claimed}"
+                if finding.missing:
+                    effect += "; some parts are not yet tested"
             yield claim.id, finding.verdict.value, _scale(finding), _seeds(finding), effect
 
 
@@ -103,10 +105,11 @@ def _decisive(finding: Finding) -> Part | None:
     return max(tested, key=_against, default=None)
 
 
-def _against(part: Part) -> tuple[bool, float, float]:
-    """Sorts parts by how much they speak against the claim."""
+def _against(part: Part) -> tuple[bool, bool, float, float]:
+    """Sorts parts by how much they speak against the claim; a part without a p value may speak for either side."""
     excess = -math.inf if part.effect is None else part.claimed.excess(part.effect)
-    return part.verdict is Verdict.CONTRADICTED, -math.inf if part.p_against is None else part.p_against, excess
+    probability = 0.5 if part.p_against is None else part.p_against
+    return part.verdict is Verdict.CONTRADICTED, part.verdict is not Verdict.REPRODUCED, -probability, excess
 
 
 def _scale(finding: Finding) -> str:
@@ -127,7 +130,10 @@ def _effect(part: Part) -> str:
         return "-"
     if part.interval is None:
         return f"{part.effect:.3g}"
-    return f"{part.effect:.2f} ({part.interval.low:.2f} to {part.interval.high:.2f})"
+    # Two significant digits of half the interval, at least two decimals.
+    half = (part.interval.high - part.interval.low) / 2
+    decimals = max(2, 1 - math.floor(math.log10(half))) if half > 0 else 2
+    return f"{part.effect:.{decimals}f} ({part.interval.low:.{decimals}f} to {part.interval.high:.{decimals}f})"
 
 
 def _grid(rows: Iterable[tuple[str, ...]], headers: tuple[str, ...]) -> str:

@@ -1,11 +1,10 @@
 """Claims that training runs decide: A1, A2, A4, B2, C1, C2, C3, D1."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from gc2l.analysis.claims.claim import Claim, Evidence, Finding, ScaleRuns
-from gc2l.analysis.claims.comparisons import FINAL_LOSS, difference, slope_above, slope_difference
-from gc2l.analysis.claims.verdict import Claimed, Part, Verdict
+from gc2l.analysis.claims.comparisons import FINAL_LOSS, describe, difference, slope_above, slope_difference
+from gc2l.analysis.claims.verdict import Claimed, Part
 
 BELOW = Claimed("<", 0)
 AT_MOST = Claimed("<=", 0)
@@ -72,9 +71,9 @@ def _at_every_scale(table: str, parts: Callable[[ScaleRuns], list[Part]]) -> Cal
 
 
 def _finding(runs: ScaleRuns, parts: list[Part]) -> Finding:
-    untested = [part.name for part in parts if part.verdict is Verdict.NOT_YET_TESTED]
-    finding = Finding(scale=runs.scale, parts=tuple(parts))
-    return replace(finding, missing=f"runs for {'; '.join(untested)}") if untested else finding
+    lacks = [convolution for part in parts for convolution in part.lacks]
+    missing = f"finished runs of {describe(lacks)}" if lacks else ""
+    return Finding(scale=runs.scale, parts=tuple(parts), missing=missing)
 
 
 CLAIMS = (

@@ -76,6 +76,7 @@ class Part:
             spread is known.
         seeds: those that the number rests on.
         runs: identities of the records that it rests on.
+        lacks: the convolutions (variant, n) without a finished run, for which there is no number.
         note: what is missing, diverged or further known.
     """
 
@@ -88,6 +89,7 @@ class Part:
     p_against: float | None = None
     seeds: tuple[int, ...] = ()
     runs: tuple[str, ...] = ()
+    lacks: tuple[tuple[str, int], ...] = ()
     note: str = ""
 
 
