@@ -4,19 +4,23 @@
 
 The preset, the data set and the network family choose the defaults; every field of the cell and of its execution has
 a flag (--help lists them). A cell that differs from its preset in more than convolution and seed is recorded as
-"custom". A cell that has a record is not trained again without --retrain.
+"custom". A cell that has a record is not trained again without --retrain, one that another process is training is
+waited for.
+
+Exit status: 0 when the cell has its record (a diverged run has one, too), 2 after a wrong argument or missing images,
+130 after Ctrl-C or SIGTERM (the same command continues where it was), 1 after any other failure.
 """
 
-import argparse
-from dataclasses import replace
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from gc2l.campaign import run_cell
+from gc2l.cell_arguments import choose_template, own_cell
 from gc2l.cells import Cell
-from gc2l.command_line import find_preset, run_script
+from gc2l.command_line import run_script
 from gc2l.records import RunStore
 from gc2l.training import Execution
 
@@ -25,16 +29,11 @@ PRESETS = Path(__file__).parent / "presets"
 
 def main() -> int:
     """Read the preset's flags for the defaults, then all flags, and train."""
-    chooser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    chooser.add_argument("--preset", default="digits")
-    chooser.add_argument("--data.name", dest="dataset")
-    chooser.add_argument("--model.network", dest="network")
-    chosen, _ = chooser.parse_known_args()
-    preset = find_preset(chosen.preset, PRESETS)
-    template = preset.column(dataset=chosen.dataset, network=chosen.network).template
+    preset, template = choose_template(sys.argv[1:], PRESETS)
 
     def train_cell(
         cell: Annotated[Cell, tyro.conf.arg(name="")] = template,
+        convolution: str | None = None,
         execution: Execution = Execution(),  # noqa: B008  frozen
         runs: Path = Path("results/runs"),
         retrain: bool = False,
@@ -43,20 +42,19 @@ def main() -> int:
 
         Args:
             cell: what to train.
+            convolution: variant and groups in one, such as gc2l-n4; in place of --model.variant and --model.groups.
             execution: how to train it.
             runs: folder of the records.
             retrain: train even if the cell has a record.
         """
-        if not preset.claims(cell):
-            cell = replace(cell, preset="custom")
-        store = RunStore(runs)
-        record = run_cell(cell, store, execution, retrain=retrain)
+        own, store = own_cell(cell, preset), RunStore(runs)
+        record = run_cell(own, store, execution, retrain=retrain)
         if record.test is None:
-            print(f"{store.path(cell)}: diverged: {record.message}")
-            return 1
+            print(f"{store.path(own)}: diverged: {record.message}")
+            return 0
         interval = record.test.interval
         print(
-            f"{store.path(cell)}: test error {record.test.error_percent:.2f} % "
+            f"{store.path(own)}: test error {record.test.error_percent:.2f} % "
             f"(95 % interval {interval.low:.2f} to {interval.high:.2f})"
         )
         return 0

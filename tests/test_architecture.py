@@ -24,6 +24,8 @@ FLOORS = [
     {"records"},
     {"analysis"},
     {"campaign", "command_line", "exact_evidence", "publish"},
+    {"cell_arguments"},
+    {"sweeps"},
     {"experiments"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

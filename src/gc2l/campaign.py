@@ -1,4 +1,7 @@
-"""Training many cells: those that have no record yet, one after the other, each ending in a record."""
+"""Training many cells: those that have no record yet, one after the other, each ending in a record.
+
+Several processes may work on the same cells: none is trained by two of them.
+"""
 
 import sys
 import time
@@ -8,7 +11,7 @@ from pathlib import Path
 
 from gc2l.cells import Cell
 from gc2l.records import Record, RunStore, describe_environment, make_record
-from gc2l.training import Execution, train
+from gc2l.training import Execution, report_to_sweep, train
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 """The checkout that an editable install runs from; records name its commit."""
@@ -16,6 +19,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 def run_cell(cell: Cell, store: RunStore, execution: Execution, *, retrain: bool = False) -> Record:
     """The record of `cell`: the one in `store`, or that of a run made now.
+
+    A cell that another process is training is waited for. The W&B sweep that handed out a cell is told its record.
 
     Args:
         cell: what to train.
@@ -28,10 +33,17 @@ def run_cell(cell: Cell, store: RunStore, execution: Execution, *, retrain: bool
     """
     record = None if retrain else store.find(cell)
     if record is None:
-        # Described before training: the code may be edited while a long run is under way.
-        environment = describe_environment(REPOSITORY)
-        record = make_record(cell, train(cell, execution), environment=environment)
-        store.save(cell, record)
+        with store.exclusive(
+            cell, waiting=lambda who: _tell(f"{cell.slug} is being trained by {who}, waiting")
+        ) as found:
+            if found is None or retrain:
+                # Described before training: the code may be edited while a long run is under way.
+                environment = describe_environment(REPOSITORY)
+                trained = make_record(cell, train(cell, execution), environment=environment)
+                store.save(cell, trained)
+                return trained
+        record = found
+    report_to_sweep(cell, execution, curve=[epoch.model_dump() for epoch in record.curve], status=record.status)
     return record
 
 
@@ -47,7 +59,11 @@ def run_missing(cells: Sequence[Cell], store: RunStore, execution: Execution) ->
     missing = [cell for cell in cells if store.find(cell) is None]
     _tell(f"{len(cells) - len(missing)} of {len(cells)} cells have a record, {len(missing)} to train")
     begun = time.monotonic()
-    for done, cell in enumerate(missing):
+    waiting = list(missing)
+    for done in range(len(missing)):
+        # Cells that other processes train come last: by then they may have a record.
+        cell = next((cell for cell in waiting if store.trainer(cell) is None), waiting[0])
+        waiting.remove(cell)
         _tell(f"[{done + 1}/{len(missing)}] {cell.slug} ...")
         record = run_cell(cell, store, execution)
         elapsed = time.monotonic() - begun

@@ -1,10 +1,14 @@
 """The records on disk: results/runs/<preset>/<slug>-<identity>.json, one file per run."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from gc2l.cells import Cell
 from gc2l.records.files import write_atomically
+from gc2l.records.locks import hold, holder, try_to_hold
 from gc2l.records.schema import Record, from_json, to_json
 
 
@@ -46,14 +50,52 @@ class RunStore:
         write_atomically(path, to_json(record))
         return path
 
+    @contextmanager
+    def exclusive(self, cell: Cell, *, waiting: Callable[[str], None]) -> Iterator[Record | None]:
+        """Be the only process that trains `cell`, in any preset; yields the record that it has by then.
+
+        The locks lie beside the records, because that is the folder that all machines of a campaign share.
+
+        Args:
+            cell: what is to be trained.
+            waiting: told who trains the cell, if one has to wait for that process.
+        """
+        with hold(self._lock(cell, "lock"), waiting=waiting):
+            # An NFS client remembers for up to a minute that a file was missing; after a change of its own in the
+            # folder it looks again.
+            folder = self.path(cell).parent
+            folder.mkdir(parents=True, exist_ok=True)
+            with NamedTemporaryFile(dir=folder, prefix=".look-again-"):
+                pass
+            yield self.find(cell)
+
+    def trainer(self, cell: Cell) -> str | None:
+        """The process that trains `cell` now, such as "process 4711 on node3"; None if there is none."""
+        return holder(self._lock(cell, "lock"))
+
+    def claim(self, cell: Cell) -> AbstractContextManager[bool]:
+        """Claim `cell` for a sweep's agent, which starts others to train it; yields whether it was free."""
+        return try_to_hold(self._lock(cell, "claim"))
+
+    def _lock(self, cell: Cell, purpose: str) -> Path:
+        return self.folder / ".locks" / f"{cell.identity}.{purpose}"
+
     def all(self, preset: str | None = None) -> list[Record]:
         """Every record, or every record of one preset, sorted by path; none when the folder is missing.
 
         Raises:
             ValueError: a file that is no valid record.
         """
-        paths = sorted(self.folder.glob(f"{preset or '*'}/*.json"))
-        return [_read(path, identity=path.stem.rpartition("-")[2]) for path in paths]
+        return [read_record(path) for path in sorted(self.folder.glob(f"{preset or '*'}/*.json"))]
+
+
+def read_record(path: Path) -> Record:
+    """The record in one file, whose folder has to be its preset and whose name has to end with its identity.
+
+    Raises:
+        ValueError: no valid record, or one of another cell.
+    """
+    return _read(path, identity=path.stem.rpartition("-")[2])
 
 
 def _read(path: Path, *, identity: str) -> Record:

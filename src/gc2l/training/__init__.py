@@ -3,6 +3,7 @@
 import gc2l.torchvision_import  # noqa: F401  Lightning imports torchvision, which needs this first
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution, ResolvedExecution
+from gc2l.training.loggers import report_to_sweep
 from gc2l.training.outcome import EpochResult, Outcome
 from gc2l.training.run import train
 
@@ -13,5 +14,6 @@ __all__ = [
     "ImageClassifier",
     "Outcome",
     "ResolvedExecution",
+    "report_to_sweep",
     "train",
 ]

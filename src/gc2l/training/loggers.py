@@ -3,9 +3,10 @@
 import logging
 import netrc
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
@@ -14,34 +15,68 @@ from gc2l.cells import Cell
 from gc2l.training.execution import Execution
 
 PROJECT = "gc2l"
+Status = Literal["finished", "diverged", "stopped", "failed"]
 
 
 def make_loggers(cell: Cell, execution: Execution) -> list[Logger]:
     """The loggers of a run, below `execution.scratch`."""
     csv = CSVLogger(execution.scratch / "csv", name=f"{cell.slug}-{cell.identity}")
+    wandb = _make_wandb_logger(cell, execution)
+    return [csv] if wandb is None else [csv, wandb]
+
+
+def close_loggers(loggers: Iterable[Logger], status: Status) -> None:
+    """End the W&B run, if there is one: the next cell of this process has to start its own.
+
+    A stopped run of a sweep is put back into the sweep's queue by the server, a failed one shows as failed.
+    """
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.summary["status"] = status
+            if status == "stopped":
+                logger.experiment.mark_preempting()
+            logger.experiment.finish(exit_code=0 if status in ("finished", "diverged") else 1)
+
+
+def report_to_sweep(
+    cell: Cell, execution: Execution, *, curve: Sequence[Mapping[str, float]], status: Literal["finished", "diverged"]
+) -> None:
+    """Tell the W&B sweep that handed out `cell` what is recorded of it, so that the sweep's table is complete.
+
+    Nothing happens outside a sweep's agent: the run that made the record has told already.
+
+    Args:
+        cell: a cell that is not trained again.
+        execution: says where and whether W&B logs.
+        curve: the fields of each recorded epoch.
+        status: of the recorded run.
+    """
+    if "WANDB_SWEEP_ID" not in os.environ:
+        return
+    logger = _make_wandb_logger(cell, execution)
+    if logger is None:
+        return
+    for point in curve:
+        logger.experiment.log({**point, "epoch": point["epoch"] - 1})  # Lightning counts them from 0
+    close_loggers([logger], status)
+
+
+def _make_wandb_logger(cell: Cell, execution: Execution) -> WandbLogger | None:
     mode = wandb_mode(execution.wandb)
     if mode == "disabled":
-        return [csv]
+        return None
     if find_spec("wandb") is None:
         logging.getLogger(__name__).warning("wandb is not installed: this run is logged to CSV only")
-        return [csv]
+        return None
     folder = execution.scratch / "wandb"
     folder.mkdir(parents=True, exist_ok=True)
-    wandb = WandbLogger(
+    return WandbLogger(
         project=PROJECT,
         name=cell.slug,
         save_dir=folder,
         offline=mode == "offline",
         config={"preset": cell.preset, **cell.configuration()},
     )
-    return [csv, wandb]
-
-
-def close_loggers(loggers: Iterable[Logger]) -> None:
-    """End the W&B run, if there is one: the next cell of this process has to start its own."""
-    for logger in loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()
 
 
 def wandb_mode(wanted: str) -> str:

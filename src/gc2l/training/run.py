@@ -17,7 +17,7 @@ from gc2l.models import build_model, count_parameters
 from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
-from gc2l.training.loggers import close_loggers, make_loggers
+from gc2l.training.loggers import Status, close_loggers, make_loggers
 from gc2l.training.memory import peak_memory_bytes, reset_peak_memory
 from gc2l.training.outcome import Outcome
 
@@ -64,16 +64,17 @@ def train(cell: Cell, execution: Execution) -> Outcome:
     )
     reset_peak_memory(resolved.device)
     message = None
+    status: Status = "failed"
     try:
         trainer.fit(module, data, ckpt_path=newest_readable(folder))
+        status = "stopped" if trainer.state.status == TrainerStatus.INTERRUPTED else "finished"
     except DivergedError as error:
-        message = str(error)
-    except SystemExit as stop:
-        # Lightning turns Ctrl-C into sys.exit; the caller has to tell it from other exits.
-        raise KeyboardInterrupt from stop
+        status, message = "diverged", str(error)
+    except (KeyboardInterrupt, SystemExit):
+        status = "stopped"  # Lightning turns Ctrl-C into sys.exit
     finally:
-        close_loggers(trainer.loggers)
-    if trainer.state.status == TrainerStatus.INTERRUPTED and message is None:
+        close_loggers(trainer.loggers, status)
+    if status == "stopped":
         raise KeyboardInterrupt
     if message is None:
         save_weights(network, weights_path(cell, execution))

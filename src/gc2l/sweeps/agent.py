@@ -1,0 +1,97 @@
+"""An agent without a server: it runs the cells of a sweep that have no record and that nobody else is running."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gc2l.cell_arguments import read_cell
+from gc2l.cells import Cell
+from gc2l.records import RunStore
+from gc2l.sweeps.file import Sweep
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One point of a sweep; attributes: cell, store (where its record belongs), command (that trains it)."""
+
+    cell: Cell
+    store: RunStore
+    command: Sequence[str]
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the cell has a record."""
+        return self.store.find(self.cell) is not None
+
+
+def open_jobs(sweep: Sweep, presets: Path) -> list[Job]:
+    """The points of `sweep` whose cells have no record, in the sweep's order.
+
+    Raises:
+        ValueError: arguments that are no cell, or two points that are the same one.
+    """
+    jobs: dict[str, Job] = {}
+    for point in sweep.points():
+        cell, store = read_cell(sweep.arguments(point), presets)
+        if cell.identity in jobs:
+            raise ValueError(f"the sweep {sweep.name!r} lists {cell.slug} more than once")
+        jobs[cell.identity] = Job(cell=cell, store=store, command=sweep.command_line(point))
+    return [job for job in jobs.values() if not job.recorded]
+
+
+def run_agent(jobs: Sequence[Job], *, count: int | None, run: Callable[[Sequence[str]], int]) -> int:
+    """Run `jobs` one after the other, until `count` have been run or all others have a record or an agent.
+
+    Args:
+        jobs: what to run.
+        count: the number of jobs after which to stop.
+        run: runs a command and returns its exit status.
+
+    Returns:
+        The number of jobs that failed. They are not tried again here: other agents and later calls do.
+    """
+    waiting, started, failed = list(jobs), 0, 0
+    while (count is None or started < count) and (status := _run_next(waiting, run)) is not None:
+        started += 1
+        failed += status != 0
+    if count is None or started < count:
+        for job in waiting:
+            _tell(f"{job.cell.slug} is left to another agent")
+    _tell(f"{started} cells run, {failed} of them failed")
+    return failed
+
+
+def run_command(command: Sequence[str]) -> int:
+    """Run `command` and return its exit status; if this process is stopped, the command is, and can end in order."""
+    # Ctrl-C goes to the terminal's whole session. A session of its own means that the command is stopped only once.
+    with subprocess.Popen(command, start_new_session=True) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+
+
+def _run_next(waiting: list[Job], run: Callable[[Sequence[str]], int]) -> int | None:
+    """Run the first job that is free and remove it from `waiting`; the exit status, or None if none is free."""
+    for job in list(waiting):
+        with job.store.claim(job.cell) as claimed:
+            if not claimed:
+                continue
+            if job.recorded:
+                waiting.remove(job)
+            # An agent that was killed may have left its run behind, and not every run belongs to an agent.
+            elif job.store.trainer(job.cell) is None:
+                waiting.remove(job)
+                _tell(f"{job.cell.slug} ...")
+                status = run(job.command)
+                if status != 0:
+                    _tell(f"{job.cell.slug} ended with exit status {status}")
+                return status
+    return None
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
