@@ -37,6 +37,14 @@ params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 wi
 claims: $(READY) ## Hold every claim of the paper against the records: results/claims.md and .json
 	@$(RUN) experiments/claims.py $(ARGS)
 
+.PHONY: verify
+verify: $(READY) ## Check every committed result against the code, and test the released weights again
+	@$(RUN) experiments/verify.py $(ARGS)
+
+.PHONY: weights
+weights: $(READY) ## Release the small final weights of mini, n = 16, that training left in .scratch
+	@$(RUN) experiments/release_weights.py $(ARGS)
+
 .PHONY: test
 test: check ## Everything CI runs: linters, types, the whole test suite
 	@$(RUN) -m pytest -n 2 --dist worksteal $(ARGS)

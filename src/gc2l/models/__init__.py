@@ -1,6 +1,7 @@
 """The networks of the paper with any of the convolutions, the conversion of any other network, parameter counts."""
 
 from gc2l.models.build import build_model, paper_network
+from gc2l.models.compact import compact_state, load_compact_state
 from gc2l.models.conversion import Decision, convert, plan_conversion
 from gc2l.models.mobilenet import mobilenet_v2
 from gc2l.models.parameters import count_parameters, paper_parameter_counts
@@ -10,8 +11,10 @@ __all__ = [
     "Decision",
     "WideResNet",
     "build_model",
+    "compact_state",
     "convert",
     "count_parameters",
+    "load_compact_state",
     "mobilenet_v2",
     "paper_network",
     "paper_parameter_counts",

@@ -5,10 +5,12 @@ from gc2l.records.environment import Environment, describe_environment
 from gc2l.records.files import write_atomically
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
 from gc2l.records.schema import Epoch, Execution, Hardware, Record, Score
-from gc2l.records.store import RunStore
+from gc2l.records.store import RunStore, read_record
+from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder
 
 __all__ = [
     "CONFIDENCE",
+    "WEIGHTS_LIMIT_BYTES",
     "Environment",
     "Epoch",
     "Execution",
@@ -17,8 +19,10 @@ __all__ = [
     "Record",
     "RunStore",
     "Score",
+    "WeightsFolder",
     "describe_environment",
     "make_record",
+    "read_record",
     "wilson_interval",
     "write_atomically",
 ]

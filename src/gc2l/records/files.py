@@ -4,16 +4,16 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` to `path`, creating its folder; a crash on the way leaves the old file, or none.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` (text as UTF-8) to `path`, creating its folder; a crash on the way leaves the old file, or none.
 
-    The text goes to a temporary file in the same folder, is flushed to disk and then takes the place of the old file.
+    It goes to a temporary file in the same folder, is flushed to disk and then takes the place of the old file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
+        with temporary.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -1,0 +1,51 @@
+"""Check all committed results against each other and against the code; exit with status 1 when something is wrong.
+
+Records: schema, configuration hash, curve, file name. Networks: the counted parameters. Presets: that they still have
+these runs. Images: the fingerprint, of those that are here. Tables: that they follow from the records. Released
+weights: SHA-256, and the number of test errors, which must be the record's.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from gc2l.cells import DataConfig, read_presets
+from gc2l.command_line import run_script
+from gc2l.records import RunStore, WeightsFolder
+from gc2l.verification import verify
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """What to check.
+
+    Attributes:
+        runs: folder of the records.
+        tables: folder of the tables.
+        weights: folder of the released weights.
+        data_root: folder of the data sets; what is not there is not downloaded.
+    """
+
+    runs: Path = Path("results/runs")
+    tables: Path = Path("results/tables")
+    weights: Path = Path("results/weights")
+    data_root: Path = field(default_factory=lambda: DataConfig().root)
+
+
+def main() -> int:
+    """Check, print, judge."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    store, weights = RunStore(arguments.runs), WeightsFolder(arguments.weights)
+    wrong = 0
+    for check in verify(read_presets(PRESETS), store, arguments.tables, weights, arguments.data_root):
+        print(check, flush=True)
+        wrong += len(check.failures)
+    print("everything that was checked is right" if wrong == 0 else f"{wrong} WRONG")
+    return 0 if wrong == 0 else 1
+
+
+if __name__ == "__main__":
+    run_script(main)
