@@ -29,6 +29,18 @@ install: $(READY) ## Create or refresh .venv from constraints.txt
 table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k trains seeds 1..k), then print and write the table
 	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) $(ARGS)
 
+.PHONY: table3
+table3: $(READY) ## The same for Table 3, which adds Shuffle and FLGC
+	@$(RUN) experiments/table3.py --preset $(PRESET) --seeds $(SEEDS) $(ARGS)
+
+.PHONY: table4
+table4: $(READY) ## The same for Table 4, MobileNetV2
+	@$(RUN) experiments/table4.py --preset $(PRESET) --seeds $(SEEDS) $(ARGS)
+
+.PHONY: tables
+tables: $(READY) ## Write all tables again from the records, without training
+	@$(RUN) experiments/tables.py $(ARGS)
+
 .PHONY: params
 params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 with the printed ones
 	@$(RUN) experiments/params.py $(ARGS)

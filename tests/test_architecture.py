@@ -24,7 +24,8 @@ FLOORS = [
     {"records"},
     {"analysis"},
     {"campaign", "command_line", "exact_evidence", "publish"},
-    {"cell_arguments"},
+    {"cell_arguments", "released_weights", "reproduction"},
+    {"verification"},
     {"sweeps"},
     {"experiments"},
 ]

@@ -1,0 +1,23 @@
+"""Table 4, MobileNetV2: SC, GC, Shuffle, FLGC and GC-2L with n = 1, 2, 4, 8 groups.
+
+Trains the cells that the preset still lacks, then prints the table with every preset's records and writes it to
+results/tables/table4.{md,csv,tex}.
+"""
+
+from pathlib import Path
+
+import tyro
+
+from gc2l.command_line import GridArguments, run_script
+from gc2l.reproduction import reproduce_table
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def main() -> int:
+    """Complete the grid, publish the table."""
+    return reproduce_table("table4", tyro.cli(GridArguments, description=__doc__), PRESETS)
+
+
+if __name__ == "__main__":
+    run_script(main)

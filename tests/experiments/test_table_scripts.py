@@ -1,0 +1,82 @@
+"""Every table's script, run for real on a preset of one epoch."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from gc2l.records import RunStore
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+PRESET = """
+description = "one epoch of digits"
+
+[[column]]
+network = "wide_resnet_28_10"
+dataset = "cifar10"
+model = { network = "wide_resnet_cifar", depth = 10, width = 1 }
+data = { name = "digits" }
+training = { epochs = 1, batch_size = 64, learning_rate = 0.1, schedule = "one_cycle" }
+
+[[column]]
+network = "mobilenet_v2"
+dataset = "imagenet"
+model = { network = "mobilenet_v2", width = 0.25 }
+data = { name = "digits" }
+training = { epochs = 1, batch_size = 128, learning_rate = 0.001, schedule = "one_cycle" }
+"""
+
+
+@pytest.fixture
+def run_script(tmp_path, monkeypatch, capsys):
+    """Run a script's main function with its presets, runs and results in a folder of the test."""
+    presets = tmp_path / "presets"
+    presets.mkdir()
+    (presets / "tiny.toml").write_text(PRESET)
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+
+    def run(name: str, *arguments: str) -> tuple[str, str]:
+        module = importlib.import_module(name)
+        monkeypatch.setattr(module, "PRESETS", presets)
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        assert module.main() == 0
+        return capsys.readouterr()
+
+    return run
+
+
+@pytest.mark.parametrize(("table", "cells"), [("table1", 9), ("table3", 16), ("table4", 13)])
+def test_a_table_trains_what_is_missing_and_is_written(table, cells, run_script, tmp_path):
+    out, err = run_script(table, "--preset", "tiny")
+    assert f"0 of {cells} cells have a record, {cells} to train" in err
+    assert "left for the grid" in err
+    records = RunStore(tmp_path / "results/runs").all()
+    assert len(records) == cells
+    assert {record.preset for record in records} == {"tiny"}
+    for record in records:
+        assert f"{record.test.error_percent:.2f} (k=1)" in out
+    folder = tmp_path / "results/tables"
+    files = {path.name: path.read_text() for path in folder.iterdir()}
+    assert sorted(files) == [f"{table}.csv", f"{table}.md", f"{table}.tex"]
+    again, err = run_script(table, "--preset", "tiny")
+    assert f"{cells} of {cells} cells have a record, 0 to train" in err
+    assert again == out
+    written, _ = run_script("tables")
+    assert out in written
+    assert files == {name: (folder / name).read_text() for name in files}
+
+
+def test_tables_share_their_cells(run_script, tmp_path):
+    run_script("table1", "--preset", "tiny")
+    _, err = run_script("table3", "--preset", "tiny")
+    assert "8 of 16 cells have a record, 8 to train" in err
+
+
+def test_a_preset_without_the_tables_columns_is_refused(run_script, tmp_path):
+    head, _, mobilenet = PRESET.split("[[column]]")
+    (tmp_path / "presets" / "narrow.toml").write_text(f"{head}[[column]]{mobilenet}")
+    with pytest.raises(ValueError, match="'narrow' has no column for table1"):
+        run_script("table1", "--preset", "narrow")

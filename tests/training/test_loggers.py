@@ -1,0 +1,45 @@
+import logging
+
+import pytest
+from pytorch_lightning.loggers import CSVLogger
+from small_run import cell, execution
+
+from gc2l.training import loggers
+from gc2l.training.loggers import make_loggers, wandb_mode
+
+
+@pytest.fixture(autouse=True)
+def no_configured_key(monkeypatch, tmp_path):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+def test_without_a_key_runs_are_logged_offline():
+    assert wandb_mode("auto") == "offline"
+
+
+def test_a_key_in_the_environment_or_in_netrc_means_online(monkeypatch, tmp_path):
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password " + "0" * 40)
+    assert wandb_mode("auto") == "online"
+    (tmp_path / "netrc").write_text("machine example.org login user password secret")
+    assert wandb_mode("auto") == "offline"
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    assert wandb_mode("auto") == "online"
+
+
+def test_the_environment_and_the_flag_decide_first(monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert wandb_mode("auto") == "offline"
+    assert wandb_mode("disabled") == "disabled"
+
+
+def test_a_missing_wandb_disables_it_with_one_line(monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
+    with caplog.at_level(logging.WARNING):
+        made = make_loggers(cell(), execution(tmp_path, wandb="auto"))
+    assert [type(logger) for logger in made] == [CSVLogger]
+    assert [record.getMessage() for record in caplog.records] == [
+        "wandb is not installed: this run is logged to CSV only"
+    ]
