@@ -6,6 +6,7 @@ import torch
 from safetensors.torch import load_file
 from small_run import cell, execution
 
+from gc2l.data import make_data_module
 from gc2l.models import build_model
 from gc2l.training import ImageClassifier, train
 from gc2l.training.run import weights_path
@@ -30,8 +31,6 @@ def test_two_epochs_of_digits_learn(variant, tmp_path):
 
 
 def test_the_final_weights_give_the_recorded_error(tmp_path):
-    from gc2l.data import make_data_module
-
     run, how = cell(epochs=2), execution(tmp_path)
     outcome = train(run, how)
     network = build_model(run.model, num_classes=10)
