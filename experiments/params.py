@@ -1,7 +1,7 @@
 """Parameter counts: every network of Tables 1-4, built without memory and counted, beside the printed number.
 
-A row is a network, a variant and a number of groups of one table; CIFAR-10 and CIFAR-100 share one. Exits with
-status 1 when a count differs from the printed one at the digits that the table prints.
+A row is a network, a variant and a number of groups of one table; CIFAR-10 and CIFAR-100 share one. Counts are rounded
+to the nearest number with the digits that the table prints; exits with status 1 when one then differs from it.
 """
 
 from tabulate import tabulate

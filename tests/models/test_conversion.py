@@ -107,6 +107,41 @@ def test_a_shared_layer_is_replaced_once_under_all_its_names():
     assert network["inner"][1] is network["first"]
 
 
+def test_a_layer_shared_within_one_parent_is_replaced_under_both_names():
+    shared = nn.Conv2d(8, 8, 1)
+    network = nn.Sequential(shared, nn.ReLU(), shared)
+    assert [decision.name for decision in plan_conversion(network, "gc", 2)] == ["0"]
+    convert(network, "gc", 2)
+    assert type(network[0]) is GroupConv2d
+    assert network[2] is network[0]
+
+
+def test_tied_weights_and_hooks_are_not_lost():
+    network = nn.Sequential(*(nn.Conv2d(8, 8, 1) for _ in range(4)))
+    network[1].weight = network[0].weight
+    network[2].register_forward_hook(lambda module, inputs, output: output)
+    plan = plan_conversion(network, "gc", 2)
+    assert [decision.replaced for decision in plan] == [False, False, False, True]
+    assert "shares its weights" in plan[0].reason and "hooks" in plan[2].reason
+    assert convert(network, "gc", 2)[1].weight is network[0].weight
+
+
+def test_replacements_are_fresh_and_trainable():
+    conv = nn.Conv2d(8, 8, 3).requires_grad_(False)
+    layer = convert(conv, "gc", 1)
+    assert type(layer) is GroupConv2d
+    assert not torch.equal(layer.weight, conv.weight)
+    assert all(parameter.requires_grad for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize(("variant", "coarse", "error"), [("gc", 2, TypeError), ("gc2l", 0, ValueError)])
+def test_wrong_coarse_channels_are_refused_and_nothing_is_replaced(variant, coarse, error):
+    network = _resnet18()
+    with pytest.raises(error, match="coarse_channels"):
+        convert(network, variant, 4, coarse_channels=coarse)
+    assert not any(isinstance(module, GroupConv2d) for module in network.modules())
+
+
 @pytest.mark.parametrize(
     ("variant", "groups", "message"), [("conv", 2, "'conv'"), ("gc", 0, "groups=0"), ("sc", 2, "groups=2")]
 )

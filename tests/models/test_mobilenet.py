@@ -48,6 +48,17 @@ def test_logits_and_a_gradient_for_every_parameter(variant):
     assert [name for name, value in network.named_parameters() if value.grad is None] == []
 
 
+@pytest.mark.parametrize(("variant", "groups"), [("gc", 16), ("gc2l", 3), ("flgc", 32)])
+def test_groups_that_do_not_fit_every_pointwise_convolution_are_refused(variant, groups):
+    with pytest.raises(ValueError, match=rf"groups={groups} .* features\.\d+\.conv"):
+        _meta(variant, groups)
+
+
+def test_learnable_groups_need_no_divisor():
+    layers = [module for module in _meta("flgc", 3).modules() if isinstance(module, LearnableGroupConv2d)]
+    assert len(layers) == 34
+
+
 def test_wrong_variants_are_refused():
     with pytest.raises(ValueError, match="variant='conv'"):
         mobilenet_v2("conv", 2)

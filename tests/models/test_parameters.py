@@ -7,7 +7,7 @@ from torch import nn
 
 from gc2l.cells import ModelConfig
 from gc2l.models import build_model, count_parameters, paper_network, paper_parameter_counts, wide_resnet_cifar
-from gc2l.nn import LearnableGroupConv2d
+from gc2l.nn import LearnableGroupConv2d, make_conv
 from gc2l.paper import PARAMETER_DECIMALS, TABLES, reported_rows
 
 ROWS = list(
@@ -47,6 +47,24 @@ def test_learnable_groups_count_nominally_and_everything_else_by_its_tensors():
     count = count_parameters(network, groups=4)
     assert count.total == 9 * 8 * 12 // 4 + 12 + 2 * 12 + 12 * 5 + 5
     assert count.per_processor == -(-(count.total - 5) // 4) + 5
+
+
+def test_what_is_shared_counts_once():
+    shared = nn.Conv2d(4, 4, 1)
+    assert count_parameters(nn.Sequential(shared, shared), groups=1).total == 20
+
+
+def test_one_processor_holds_what_the_paper_says():
+    """k^2 c_in c_out / n^2 + k^2 c_in / n + c_out for GC-2L (section 3.2); the classifier's bias is not split."""
+    network = nn.Sequential(make_conv("gc2l", 8, 16, 3, groups=4, bias=False), nn.Linear(16, 5))
+    count = count_parameters(network, groups=4)
+    assert count.per_processor == (9 * 8 * 16 // 16 + 9 * 8 // 4 + 16) + (16 * 5 // 4 + 5)
+    assert count_parameters(nn.Linear(3, 1, bias=False), groups=2).per_processor == 2  # rounded up
+
+
+def test_at_least_one_processor():
+    with pytest.raises(ValueError, match="groups=0"):
+        count_parameters(nn.Linear(2, 2), groups=0)
 
 
 def test_one_processor_holds_everything():

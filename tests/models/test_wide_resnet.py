@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from gc2l.models import wide_resnet_cifar, wide_resnet_imagenet
 from gc2l.models.residual import ResidualUnit
-from gc2l.nn import GroupConv2d
+from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
 from gc2l.variants import VARIANTS
 
 
@@ -45,9 +45,15 @@ def test_a_unit_equals_its_formula(variant, in_channels, out_channels, stride):
     assert ("shortcut" in state) == (stride != 1 or in_channels != out_channels)
     x = torch.randn(3, in_channels, 9, 7, dtype=torch.float64)
     torch.testing.assert_close(unit(x), _reference_unit(x, state, stride), rtol=1e-10, atol=1e-10)
-    without_shortcut = {name: value for name, value in state.items() if name != "shortcut"}
-    if "shortcut" in state and stride == 1 and in_channels == out_channels:
-        assert not torch.allclose(unit(x), _reference_unit(x, without_shortcut, stride))
+
+
+def test_the_shortcut_shares_the_first_norm_and_its_activation():
+    unit = ResidualUnit(4, 8, 1, "sc", 1).double()
+    torch.nn.init.zeros_(unit.conv2.weight)
+    x = torch.randn(3, 4, 5, 5, dtype=torch.float64)
+    active = F.relu(F.batch_norm(x, None, None, training=True))
+    torch.testing.assert_close(unit(x), unit.shortcut(active))
+    assert not torch.allclose(unit(x), unit.shortcut(x))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -107,11 +113,42 @@ def test_depth_of_the_imagenet_network(depth, units):
         (lambda: wide_resnet_cifar(10, 1, "gc", 3), r"in_channels=16 is not divisible by groups=3"),
         (lambda: wide_resnet_cifar(10, 1, "sc", 2), r"groups=2"),
         (lambda: wide_resnet_cifar(10, 1, "conv", 2), r"variant='conv'"),
+        (lambda: wide_resnet_cifar(10, 1, "gc2l", 2, coarse_channels=0), r"coarse_channels=0"),
     ],
 )
 def test_wrong_sizes_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_coarse_channels_reach_every_layer_and_no_other_variant_takes_them():
+    network = wide_resnet_cifar(10, 1, "gc2l", 4, coarse_channels=2)
+    assert {m.coarse_channels for m in network.modules() if isinstance(m, TwoLevelGroupConv2d)} == {2}
+    with pytest.raises(TypeError, match="coarse_channels"):
+        wide_resnet_cifar(10, 1, "gc", 4, coarse_channels=2)
+
+
+def test_initial_weights_follow_he_and_the_classifier_linear():
+    network = wide_resnet_cifar(10, 4, "gc", 4, num_classes=100)
+    conv = network.stages[2][0].conv1  # 128 to 256 channels
+    assert conv.weight.std().item() == pytest.approx((2 / (9 * 256 / 4)) ** 0.5, rel=0.02)
+    assert network.stem.weight.std().item() == pytest.approx((2 / (9 * 16)) ** 0.5, rel=0.15)
+    assert 0.95 < network.classifier.weight.abs().max().item() * 256**0.5 <= 1
+
+
+def test_channels_last_goes_through_the_whole_network():
+    network = wide_resnet_cifar(10, 1, "gc2l", 4).double()
+    x = torch.randn(2, 3, 16, 16, dtype=torch.float64)
+    expected = network(x)
+    network = network.to(memory_format=torch.channels_last)
+    formats = []
+    for module in network.modules():
+        if isinstance(module, ResidualUnit):
+            module.register_forward_hook(
+                lambda module, inputs, output: formats.append(output.is_contiguous(memory_format=torch.channels_last))
+            )
+    torch.testing.assert_close(network(x.to(memory_format=torch.channels_last)), expected)
+    assert formats == [True] * 3
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

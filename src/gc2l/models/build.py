@@ -15,18 +15,13 @@ def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
     Raises:
         ValueError: a depth or width that the family does not have, groups that do not divide its channels.
     """
-    convolution = {
-        "variant": config.variant,
-        "groups": config.groups,
-        "coarse_channels": config.coarse_channels,
-        "num_classes": num_classes,
-    }
-    if config.network == "mobilenet_v2":
-        return mobilenet_v2(width_mult=config.width, **convolution)
+    convolution = config.variant, config.groups, num_classes
+    if config.depth is None:  # `ModelConfig` sees to it that this is MobileNetV2 and no other
+        return mobilenet_v2(*convolution, config.width, config.coarse_channels)
     if config.width != int(config.width):
         raise ValueError(f"model.width={config.width} of a wide residual network must be a whole number")
     make = {"wide_resnet_cifar": wide_resnet_cifar, "wide_resnet_imagenet": wide_resnet_imagenet}[config.network]
-    return make(depth=config.depth, widen_factor=int(config.width), **convolution)
+    return make(config.depth, int(config.width), *convolution, config.coarse_channels)
 
 
 def paper_network(name: str, variant: str, groups: int) -> ModelConfig:
@@ -39,6 +34,11 @@ def paper_network(name: str, variant: str, groups: int) -> ModelConfig:
         return ModelConfig(network="mobilenet_v2", depth=None, width=1.0, variant=variant, groups=groups)
     if match := re.fullmatch(r"wide_resnet_(\d+)_(\d+)", name):
         depth, width = map(int, match.groups())
-        family = "wide_resnet_imagenet" if depth == 34 else "wide_resnet_cifar"
-        return ModelConfig(network=family, depth=depth, width=width, variant=variant, groups=groups)
+        return ModelConfig(
+            network="wide_resnet_imagenet" if depth == 34 else "wide_resnet_cifar",
+            depth=depth,
+            width=width,
+            variant=variant,
+            groups=groups,
+        )
     raise ValueError(f"network={name!r} must be 'mobilenet_v2' or of the form 'wide_resnet_28_10'")

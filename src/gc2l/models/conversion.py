@@ -1,6 +1,7 @@
 """Replacing the convolutions of any network, in place, with a report of what was replaced, what was left and why."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ class Decision:
     """What becomes of one convolution.
 
     Attributes:
-        name: its path in the network, "" when the network itself is the convolution.
+        name: its path in the network, the first of several; "" when the network itself is the convolution.
         replaced: whether it is replaced.
         reason: why it is left, or what takes its place.
     """
@@ -36,8 +37,9 @@ def plan_conversion(module: nn.Module, variant: str, groups: int, *, where: Wher
         ValueError: see `gc2l.variants.check_variant`.
     """
     check_variant(variant, groups)
+    holders = Counter(parameter for part in module.modules() for parameter in part.parameters(recurse=False))
     return [
-        _decide(name, conv, variant, groups, where)
+        _decide(name, conv, variant, groups, where, tied=any(holders[value] > 1 for value in conv.parameters()))
         for name, conv in module.named_modules()
         if isinstance(conv, nn.Conv2d)
     ]
@@ -53,24 +55,29 @@ def convert(
 ) -> nn.Module:
     """Replace the eligible `nn.Conv2d` of any network by the convolution `variant`, in place.
 
-    Eligible are plain standard convolutions (of type `nn.Conv2d` itself, with groups = 1) whose channel counts
-    `groups` divides; FLGC needs only as many channels as groups. The new layers have the geometry, bias, device, dtype
-    and training flag of the old ones, and fresh weights: the network has to be trained. The report is logged, one line
-    for each convolution, at level INFO; `plan_conversion` returns it.
+    Eligible are plain standard convolutions (of type `nn.Conv2d` itself, with groups = 1, no hooks, and weights that
+    no other layer shares) whose channel counts `groups` divides; FLGC needs only as many channels as groups. A layer
+    that stands under several names is replaced once, under all of them. The new layers have the geometry, bias, device,
+    dtype and training flag of the old ones, and fresh weights, all trainable: the network has to be trained. The report
+    is logged, one line for each convolution, at level INFO; `plan_conversion` returns it.
 
     Args:
         module: the network, or a single convolution.
         variant: a key of `gc2l.variants.VARIANTS`.
         groups: n.
         where: called with the path and the layer, may leave out eligible convolutions.
-        coarse_channels: m, representative channels per group of GC-2L.
+        coarse_channels: m, representative channels per group of GC-2L; other variants have none and take only 1.
 
     Returns:
         `module`, or its replacement when it is itself a convolution.
 
     Raises:
-        ValueError: see `gc2l.variants.check_variant`.
+        ValueError: see `gc2l.variants.check_variant`; coarse_channels < 1.
+        TypeError: coarse_channels > 1 for a variant without a coarse level.
     """
+    paths: dict[nn.Module, list[str]] = {}
+    for name, part in module.named_modules(remove_duplicate=False):
+        paths.setdefault(part, []).append(name)
     for decision in plan_conversion(module, variant, groups, where=where):
         _log.info(
             "%s %s: %s", "replaced" if decision.replaced else "left", decision.name or "the module", decision.reason
@@ -82,18 +89,19 @@ def convert(
         layer = _replacement(conv, variant, groups, coarse_channels)
         if decision.name == "":
             return layer
-        # A layer that is shared stands under several names, which all have to see the new one.
-        for parent in list(module.modules()):
-            for child_name, child in list(parent._modules.items()):
-                if child is conv:
-                    setattr(parent, child_name, layer)
+        for path in paths[conv]:
+            module.set_submodule(path, layer)
     return module
 
 
-def _decide(name: str, conv: nn.Conv2d, variant: str, groups: int, where: Where | None) -> Decision:
+def _decide(name: str, conv: nn.Conv2d, variant: str, groups: int, where: Where | None, *, tied: bool) -> Decision:
     label = f"{conv.in_channels} to {conv.out_channels} channels, kernel {tuple(conv.kernel_size)}"
     if type(conv) is not nn.Conv2d:
         reason = f"it is a {type(conv).__name__}, not a plain Conv2d"
+    elif conv._forward_pre_hooks or conv._forward_hooks or conv._backward_pre_hooks or conv._backward_hooks:
+        reason = "it has hooks, which would be lost"
+    elif tied:
+        reason = "another layer shares its weights"
     elif conv.groups != 1:
         reason = f"it has groups={conv.groups} already"
     elif VARIANTS[variant].requires_divisible and (conv.in_channels % groups or conv.out_channels % groups):
@@ -108,7 +116,7 @@ def _decide(name: str, conv: nn.Conv2d, variant: str, groups: int, where: Where 
 
 
 def _replacement(conv: nn.Conv2d, variant: str, groups: int, coarse_channels: int) -> nn.Conv2d:
-    options = {"coarse_channels": coarse_channels} if variant == "gc2l" else {}
+    options = {} if coarse_channels == 1 else {"coarse_channels": coarse_channels}
     layer = make_conv(
         variant,
         conv.in_channels,

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from gc2l.models.conversion import convert
+from gc2l.models.conversion import convert, plan_conversion
 from gc2l.torchvision_import import torchvision
 
 
@@ -16,17 +16,26 @@ def mobilenet_v2(
     """MobileNetV2 whose expansions, projections and last 1 x 1 convolution are those of the variant.
 
     The 3 x 3 stem and the depthwise convolutions stay. In GC-2L the last 1 x 1 convolution is plain group convolution:
-    only so do the parameter counts of the paper's Table 4 come out. Where a width multiplier leaves channel counts
-    that `groups` does not divide, those convolutions stay standard ones, see `convert`.
+    only so do the parameter counts of the paper's Table 4 come out. The 1 x 1 convolutions start with the weights of
+    our layers, also as "sc", all else with those of torchvision.
 
     Raises:
-        ValueError: see `gc2l.variants.check_variant`.
+        ValueError: see `gc2l.variants.check_variant`; groups that do not fit every 1 x 1 convolution. Channel counts
+            are multiples of 8, so that 1, 2, 4 and 8 groups always do.
+        TypeError: coarse_channels > 1 for a variant without a coarse level.
     """
     network = torchvision.models.mobilenet_v2(num_classes=num_classes, width_mult=width_mult)
+    for decision in plan_conversion(network, variant, groups):
+        # A network with some standard convolutions left would pass for one of the variant.
+        if not decision.replaced and network.get_submodule(decision.name).kernel_size == (1, 1):
+            raise ValueError(
+                f"groups={groups} with width_mult={width_mult}: {decision.name} would be left, {decision.reason}; "
+                "MobileNetV2 can always have 1, 2, 4 or 8 groups"
+            )
     last = f"features.{len(network.features) - 1}"
 
     def pointwise(name: str, conv: nn.Conv2d) -> bool:
-        return conv.kernel_size == (1, 1) and not name.startswith(last)
+        return conv.kernel_size == (1, 1) and not name.startswith(f"{last}.")
 
     convert(network, variant, groups, where=pointwise, coarse_channels=coarse_channels)
     convert(network.get_submodule(last), "gc" if variant == "gc2l" else variant, groups)

@@ -18,8 +18,17 @@ def count_parameters(network: nn.Module, groups: int) -> ParameterCount:
 
     Every parameter is split over the processors but the bias of the classifier, the last linear layer: the logits are
     summed over all processors, and each holds the bias.
+
+    Raises:
+        ValueError: groups < 1.
     """
-    total = sum(_own_count(module) for module in _counted(network))
+    if groups < 1:
+        raise ValueError(f"groups={groups} must be at least 1")
+    total = sum(parameter.numel() for parameter in network.parameters())
+    for module in network.modules():
+        nominal = getattr(module, "nominal_parameter_count", None)
+        if nominal is not None:
+            total += nominal() - sum(parameter.numel() for parameter in module.parameters())
     linear = [module for module in network.modules() if isinstance(module, nn.Linear)]
     shared = linear[-1].bias.numel() if linear and linear[-1].bias is not None else 0
     return ParameterCount(total=total, per_processor=-(-(total - shared) // groups) + shared)
@@ -35,16 +44,3 @@ def paper_parameter_counts(rows: Iterable[ReportedRow]) -> dict[tuple[str, str, 
                 network = build_model(paper_network(*key), PAPER_CLASSES[row.dataset])
             counts[key] = count_parameters(network, row.groups)
     return counts
-
-
-def _counted(module: nn.Module) -> Iterable[nn.Module]:
-    yield module
-    if not hasattr(module, "nominal_parameter_count"):
-        for child in module.children():
-            yield from _counted(child)
-
-
-def _own_count(module: nn.Module) -> int:
-    if hasattr(module, "nominal_parameter_count"):
-        return module.nominal_parameter_count()
-    return sum(parameter.numel() for parameter in module.parameters(recurse=False))

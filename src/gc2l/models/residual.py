@@ -15,7 +15,8 @@ class ResidualUnit(nn.Module):
     Args:
         in_channels, out_channels: c_in, c_out.
         stride: of the first convolution and the shortcut.
-        variant, groups, coarse_channels: the convolution, see `gc2l.nn.make_conv`.
+        variant, groups: the convolution, see `gc2l.nn.make_conv`.
+        coarse_channels: m of GC-2L; other variants have no coarse level and take only 1.
 
     Shape:
         input (N, c_in, H, W), output (N, c_out, ceil(H / stride), ceil(W / stride)).
@@ -26,7 +27,7 @@ class ResidualUnit(nn.Module):
     ) -> None:
         super().__init__()
         options = {"groups": groups, "bias": False}
-        if variant == "gc2l":
+        if coarse_channels != 1:
             options["coarse_channels"] = coarse_channels
         self.norm1 = nn.BatchNorm2d(in_channels)
         self.conv1 = make_conv(variant, in_channels, out_channels, 3, stride=stride, padding=1, **options)

@@ -18,7 +18,8 @@ IMAGENET_UNITS = {10: (1, 1, 1, 1), 18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 class WideResNet(nn.Module):
     """Stem, stages of residual units, batch norm, ReLU, global average pooling, linear classifier.
 
-    Every stage but the first halves height and width.
+    Every stage but the first halves height and width. The convolutions start as He et al. have it, with Kaiming normal
+    weights; the classifier, which no ReLU follows, starts as `torch.nn.Linear` does.
 
     Args:
         stem: from images (N, 3, H, W) to (N, stem_channels, H', W').
