@@ -1,6 +1,7 @@
 """Where the curves go while a run is under way: CSV files always, Weights & Biases where it is installed."""
 
 import logging
+import math
 import netrc
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from urllib.parse import urlparse
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from gc2l.cells import Cell
+from gc2l.data import dataset_facts
 from gc2l.training.execution import Execution
 
 PROJECT = "gc2l"
@@ -56,8 +58,10 @@ def report_to_sweep(
     logger = _make_wandb_logger(cell, execution)
     if logger is None:
         return
+    steps = math.ceil(dataset_facts(cell.data.name).train_rows / cell.training.batch_size)
     for point in curve:
-        logger.experiment.log({**point, "epoch": point["epoch"] - 1})  # Lightning counts them from 0
+        # Where Lightning puts the end of an epoch: it counts epochs and steps from 0.
+        logger.log_metrics({**point, "epoch": point["epoch"] - 1}, step=int(point["epoch"]) * steps - 1)
     close_loggers([logger], status)
 
 

@@ -1,0 +1,133 @@
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gc2l.cell_arguments import read_cell
+from gc2l.cells import read_presets, table_cells
+from gc2l.sweeps import read_sweep
+
+ROOT = Path(__file__).parents[2]
+PRESETS = ROOT / "experiments" / "presets"
+FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
+SCALE = re.compile(r"^  (?:# )?(preset: .*)\n  (?:# )?(data\.name: .*)\n", re.MULTILINE)
+MINIMAL = {
+    "program": "experiments/train.py",
+    "method": "grid",
+    "command": ["${env}", "${interpreter}", "${program}", "${args}"],
+    "parameters": {"seed": {"values": [1, 2]}, "preset": {"value": "digits"}},
+}
+
+
+def scales(path):
+    """The file's text at each of the scales that it offers, by preset."""
+    text = path.read_text()
+    rest = SCALE.sub("", text)
+    start = rest.index("parameters:\n") + len("parameters:\n")
+    return {
+        yaml.safe_load(preset)["preset"]["value"]: f"{rest[:start]}  {preset}\n  {data}\n{rest[start:]}"
+        for preset, data in SCALE.findall(text)
+    }
+
+
+def cells_of(sweep):
+    return [read_cell(sweep.arguments(point), PRESETS)[0] for point in sweep.points()]
+
+
+def written(tmp_path, content):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def test_tables_1_3_and_4_have_a_sweep():
+    assert {"table1", "table3", "table4"} <= {path.stem for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_sweep_lists_exactly_the_cells_of_its_table_at_every_scale(path, tmp_path):
+    presets = read_presets(PRESETS)
+    offered = scales(path)
+    assert offered.keys() == {name for name, preset in presets.items() if table_cells([path.stem], preset, [1])}
+    for name, text in offered.items():
+        changed = tmp_path / path.name
+        changed.write_text(text)
+        cells = cells_of(read_sweep(changed))
+        expected = table_cells([path.stem], presets[name], [1, 2, 3])
+        assert len(cells) == len({cell.identity for cell in cells}) == len(expected)
+        assert set(cells) == set(expected)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_sweep_as_it_is_runs_digits_seed_by_seed(path):
+    sweep = read_sweep(path)
+    assert sweep.name == path.stem
+    assert cells_of(sweep)[0].preset == "digits"
+    seeds = [cell.seed for cell in cells_of(sweep)]
+    assert seeds == sorted(seeds)
+
+
+def test_a_missing_or_doubled_convolution_is_found():
+    sweep = read_sweep(ROOT / "sweeps" / "table1.yaml")
+    expected = set(table_cells(["table1"], read_presets(PRESETS)["digits"], [1, 2, 3]))
+    for values in (sweep.parameters["convolution"][1:], (*sweep.parameters["convolution"], "sc-n1")):
+        changed = type(sweep)(
+            name=sweep.name,
+            program=sweep.program,
+            command=sweep.command,
+            parameters={**sweep.parameters, "convolution": values},
+        )
+        cells = cells_of(changed)
+        assert set(cells) != expected or len(cells) != len(expected)
+
+
+def test_the_command_line_is_the_agents(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/somewhere/python")
+    sweep = read_sweep(written(tmp_path, MINIMAL))
+    assert [sweep.command_line(point) for point in sweep.points()] == [
+        ["/usr/bin/env", "/somewhere/python", "experiments/train.py", "--preset=digits", f"--seed={seed}"]
+        for seed in (1, 2)
+    ]
+    assert sweep.arguments(sweep.points()[1]) == ["--preset=digits", "--seed=2"]
+
+
+def test_words_of_the_command_itself_reach_the_program(tmp_path):
+    command = ["${interpreter}", "experiments/train.py", "--execution.device=cpu", "${args}", "--runs=elsewhere"]
+    sweep = read_sweep(written(tmp_path, {**MINIMAL, "command": command}))
+    arguments = sweep.arguments(sweep.points()[0])
+    assert arguments == ["--execution.device=cpu", "--preset=digits", "--seed=1", "--runs=elsewhere"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "bayes"}, "method='bayes'"),
+        ({"parameters": {"seed": {"min": 1, "max": 3}}}, "the parameter 'seed' is"),
+        ({"parameters": {"seed": {"values": []}}}, "the parameter 'seed' is"),
+        ({"parameters": {"seed": {"value": 1, "values": [1]}}}, "the parameter 'seed' is"),
+        ({"parameters": {"seed": 1}}, "the parameter 'seed' is 1"),
+        ({"command": ["${program}"]}, "must have"),
+        ({"command": ["python", "${args}"]}, "name its program"),
+        ({"command": ["${program}", "${args_json}", "${args}"]}, "args_json"),
+    ],
+)
+def test_what_cannot_be_run_without_the_server_is_refused(change, message, tmp_path):
+    with pytest.raises(ValueError, match=message) as refused:
+        read_sweep(written(tmp_path, MINIMAL | change))
+    assert "sweep.yaml" in str(refused.value)
+
+
+@pytest.mark.parametrize("missing", sorted(MINIMAL))
+def test_a_missing_key_is_named(missing, tmp_path):
+    content = {key: value for key, value in MINIMAL.items() if key != missing}
+    with pytest.raises(ValueError, match=f"the key '{missing}' is missing"):
+        read_sweep(written(tmp_path, content))
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [", "name"])
+def test_a_file_that_is_no_sweep_is_refused(text, tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=r"sweep\.yaml"):
+        read_sweep(path)
