@@ -1,0 +1,35 @@
+"""Channel-parallel execution (paper section 3.2): each of p ranks keeps its share of every layer's channels.
+
+The parallel form stands beside the model: `parallelize` replaces the layers of a network of `gc2l.models` by those of
+this rank, `consolidate` gives the state of the whole network back. Communication is `torch.distributed`'s, gloo on
+CPUs and NCCL on GPUs.
+
+In addition to the shapes of `gc2l.nn`: p is the number of channel ranks, j the number of this one. Rank j holds the
+channels j c/p to (j + 1) c/p - 1 of an activation with c channels; "own" means these, and what produces them.
+"""
+
+from gc2l.parallel.data_parallel import average_buffers, average_gradients
+from gc2l.parallel.link import RankError
+from gc2l.parallel.mesh import check_same_on_all_ranks, make_mesh
+from gc2l.parallel.parallelize import parallelize
+from gc2l.parallel.state import consolidate, distribute, placements
+from gc2l.parallel.traffic import layer_shapes, record_traffic
+from gc2l.parallel.wire import LayerShape, Traffic, layer_traffic, network_traffic
+
+__all__ = [
+    "LayerShape",
+    "RankError",
+    "Traffic",
+    "average_buffers",
+    "average_gradients",
+    "check_same_on_all_ranks",
+    "consolidate",
+    "distribute",
+    "layer_shapes",
+    "layer_traffic",
+    "make_mesh",
+    "network_traffic",
+    "parallelize",
+    "placements",
+    "record_traffic",
+]

@@ -1,0 +1,131 @@
+"""A layer's link to the other channel ranks: its collectives, each of whose failures names rank and layer."""
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as dist
+from torch import Tensor
+
+# torch 2.13 renamed two of them and warns of the old names.
+COLLECTIVES = {
+    "all_gather": "all_gather_single" if hasattr(dist, "all_gather_single") else "all_gather_into_tensor",
+    "reduce_scatter": "reduce_scatter_single" if hasattr(dist, "reduce_scatter_single") else "reduce_scatter_tensor",
+    "all_to_all": "all_to_all_single",
+    "all_reduce": "all_reduce",
+}
+"""Name in `torch.distributed` of each kind of collective."""
+
+ANSWER_SECONDS = 2.0
+"""How long a rank whose collective failed waits for a word from the others before it names those that are silent."""
+
+_current_layer: ContextVar[str] = ContextVar("current_layer", default="")
+
+
+class RankError(RuntimeError):
+    """A collective failed: another rank died, hangs, or computes something else."""
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a rank-local layer needs to reach the same layer on the other channel ranks.
+
+    Attributes:
+        group: the channel ranks.
+        layer: path of the layer in the network.
+    """
+
+    group: dist.ProcessGroup
+    layer: str
+
+    @property
+    def size(self) -> int:
+        """Number p of channel ranks."""
+        return self.group.size()
+
+    @property
+    def rank(self) -> int:
+        """Number of this rank among them, from 0."""
+        return self.group.rank()
+
+    def own(self, values: Tensor, dim: int = 0) -> Tensor:
+        """A copy of this rank's share of `values`, whose dimension `dim` the channel ranks divide evenly."""
+        return values.detach().chunk(self.size, dim)[self.rank].clone()
+
+    def start(self, kind: str, result: Tensor, *operands: Tensor, **options: Any) -> "Transfer":
+        """Start a collective, a key of `COLLECTIVES`, whose first tensor is the result.
+
+        Raises:
+            RankError: it failed at once.
+        """
+        with self._explained(kind), _layer(self.layer):
+            work = getattr(dist, COLLECTIVES[kind])(result, *operands, group=self.group, async_op=True, **options)
+        return Transfer(self, kind, result, operands, work)
+
+    @contextlib.contextmanager
+    def _explained(self, kind: str) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            where = f"{kind} of layer {self.layer!r}"
+            raise RankError(
+                f"rank {dist.get_rank()} of {dist.get_world_size()}: the {where} failed: {error}. {_roll_call(where)}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """A collective under way; it keeps the tensors that are being sent alive."""
+
+    link: Link
+    kind: str
+    result: Tensor
+    operands: tuple[Tensor, ...]
+    work: dist.Work
+
+    def wait(self) -> Tensor:
+        """The result, once it has arrived (on a GPU: for all that is launched on the current stream from now on).
+
+        Raises:
+            RankError: another rank died, or did not answer within the time limit of the process group.
+        """
+        with self.link._explained(self.kind):
+            self.work.wait()
+        return self.result
+
+
+def current_layer() -> str:
+    """The layer whose collective is being started; "" outside of the layers' own collectives."""
+    return _current_layer.get()
+
+
+@contextlib.contextmanager
+def _layer(name: str) -> Iterator[None]:
+    token = _current_layer.set(name)
+    try:
+        yield
+    finally:
+        _current_layer.reset(token)
+
+
+def _roll_call(where: str) -> str:
+    """Say where this rank stands, and tell who else answers."""
+    here, world = dist.get_rank(), dist.get_world_size()
+    answers, silent = [], []
+    try:
+        store = dist.distributed_c10d._get_default_store()
+        store.set(f"gc2l/failed/{here}", where)
+        for rank in set(range(world)) - {here}:
+            try:
+                store.wait([f"gc2l/failed/{rank}"], timedelta(seconds=ANSWER_SECONDS))
+                answers.append(f"rank {rank} stands at the {store.get(f'gc2l/failed/{rank}').decode()}")
+            except RuntimeError:
+                silent.append(rank)
+    except (RuntimeError, ValueError):
+        return "The store of the process group does not answer either; the rank that keeps it may be gone."
+    if silent:
+        answers.append(f"no word from rank {', '.join(map(str, silent))}: dead, or hanging")
+    return "; ".join(answers)

@@ -1,0 +1,108 @@
+"""From a network in one process to its rank-local form."""
+
+import hashlib
+from collections.abc import Callable
+
+from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
+
+from gc2l.models import WideResNet
+from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.parallel.classifier import SharedDropout, SummedLinear
+from gc2l.parallel.learnable import GatheredLearnableConv2d
+from gc2l.parallel.link import Link
+from gc2l.parallel.local import local_batch_norm, local_convolution
+from gc2l.parallel.mesh import CHANNEL, check_same_on_all_ranks
+from gc2l.parallel.shuffle import ExchangedShuffleConv2d
+from gc2l.parallel.standard import GatheredConv2d
+from gc2l.parallel.two_level import GatheredTwoLevelConv2d
+from gc2l.torchvision_import import torchvision
+
+NETWORKS = (WideResNet, torchvision.models.MobileNetV2)
+"""Networks whose forward functions treat every channel alike between the layers that are replaced."""
+
+
+def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -> nn.Module:
+    """Replace the layers of `network`, in place, by those of this rank; `consolidate` goes back.
+
+    Rank j of p then holds channels j c/p to (j + 1) c/p - 1 of every activation and the parameters that produce them,
+    under the names they had. Images and logits are alike on all channel ranks. Every channel rank has to be given the
+    same weights, that is to seed alike before it builds the network.
+
+    Args:
+        network: one of `gc2l.models`: a wide residual network or MobileNetV2, with any variant.
+        mesh: of (data, channel), see `make_mesh`.
+        overlap: see `GatheredTwoLevelConv2d`.
+
+    Returns:
+        `network`.
+
+    Raises:
+        TypeError: another kind of network, or a layer in it that has no channel-parallel form.
+        ValueError: channel ranks that do not divide the groups or channels of a layer, or whose networks differ.
+            The network is then as it was.
+    """
+    if not isinstance(network, NETWORKS):
+        names = ", ".join(kind.__name__ for kind in NETWORKS)
+        raise TypeError(f"network is a {type(network).__name__}; a channel-parallel form exists of {names}")
+    group = mesh[CHANNEL].get_group()
+    layers = {name: layer for name, layer in network.named_modules() if not list(layer.children())}
+    stem = next(name for name, layer in layers.items() if isinstance(layer, nn.Conv2d))
+    for name, layer in layers.items():
+        _check(name, layer, group.size(), stem=name == stem)
+    check_same_on_all_ranks("network (hash of its layers and weights)", _fingerprint(network), group)
+    for name, layer in layers.items():
+        network.set_submodule(name, _rank_local(layer, Link(group, name), stem=name == stem, overlap=overlap))
+    return network
+
+
+def _rank_local(layer: nn.Module, link: Link, *, stem: bool, overlap: bool) -> nn.Module:
+    if isinstance(layer, TwoLevelGroupConv2d):
+        return GatheredTwoLevelConv2d(layer, link, overlap=overlap)
+    if type(layer) in (nn.Conv2d, GroupConv2d):
+        return local_convolution(layer, link) if stem or layer.groups > 1 else GatheredConv2d(layer, link)
+    form = _FORMS.get(type(layer))
+    return layer if form is None else form(layer, link)
+
+
+def _check(name: str, layer: nn.Module, p: int, *, stem: bool) -> None:
+    match layer:
+        case nn.Conv2d() if type(layer) in _CONVOLUTIONS:
+            counts = {"out_channels": layer.out_channels}
+            if not stem:
+                counts["in_channels"] = layer.in_channels
+            if layer.groups > 1 and not isinstance(layer, LearnableGroupConv2d):
+                counts["groups"] = layer.groups
+        case nn.BatchNorm2d():
+            counts = {"num_features": layer.num_features}
+        case nn.Linear():
+            counts = {"in_features": layer.in_features}
+        case nn.Dropout() | nn.ReLU() | nn.ReLU6() | nn.MaxPool2d() | nn.Identity():
+            return
+        case _:
+            raise TypeError(f"layer {name!r} is a {type(layer).__name__}, which has no channel-parallel form")
+    for what, count in counts.items():
+        if count % p:
+            raise ValueError(
+                f"{what}={count} of layer {name!r} ({type(layer).__name__}) is not divisible by the {p} channel ranks"
+            )
+
+
+_FORMS: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    ShuffleGroupConv2d: ExchangedShuffleConv2d,
+    LearnableGroupConv2d: GatheredLearnableConv2d,
+    nn.BatchNorm2d: local_batch_norm,
+    nn.Linear: SummedLinear,
+    nn.Dropout: SharedDropout,
+}
+
+_CONVOLUTIONS = (nn.Conv2d, GroupConv2d, TwoLevelGroupConv2d, ShuffleGroupConv2d, LearnableGroupConv2d)
+
+
+def _fingerprint(network: nn.Module) -> str:
+    """A hash of the layers, and of the sum and the sum of squares of each parameter and buffer."""
+    digest = hashlib.sha256(str(network).encode())
+    for name, value in network.state_dict().items():
+        flat = value.detach().double()
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype} {flat.sum()!r} {(flat * flat).sum()!r}".encode())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,109 @@
+"""The rank-local networks compute what the network in one process computes: logits, gradients, training steps."""
+
+import contextlib
+import copy
+from unittest import mock
+
+import pytest
+import torch
+from parallel.networks import Case, backward, batch, distance, gradients, optimizer
+from parallel.ranks import run_on_ranks
+
+from gc2l.parallel import collectives, consolidate, distribute, make_mesh, parallelize
+
+# Sums over at most some thousand terms of size about 1, in another order, and three steps: about 1e-13.
+TOLERANCE = 1e-10
+
+CASES = [
+    *(Case(variant, 4) for variant in ("gc", "gc2l", "shuffle", "flgc")),
+    Case("sc", 1),
+    Case("gc2l", 4, overlap=False),
+    Case("gc2l", 8),
+    Case("gc2l", 4, coarse_channels=2),
+    Case("shuffle", 8),  # on 4 ranks they exchange unequal numbers of channels: 2 a group
+    Case("flgc", 3),
+    *(Case(variant, 4, channels_last=True) for variant in ("gc2l", "shuffle", "flgc")),
+    Case("sc", 1, channels_last=True),
+    Case("gc2l", 4, network="imagenet"),
+    *(Case(variant, 4, network="mobilenet") for variant in ("gc", "gc2l", "shuffle", "flgc")),
+    Case("sc", 1, network="mobilenet"),
+]
+
+RANKS = (1, 2, 4)
+
+
+def _distances(case: Case, steps: int = 3) -> dict[str, float]:
+    """How far the rank-local network is from the whole one."""
+    mesh = make_mesh(torch.distributed.get_world_size())
+    whole = case.build()
+    local = parallelize(copy.deepcopy(whole), mesh, overlap=case.overlap)
+    size = 33 if case.network == "mobilenet" else 9
+    optimizers = optimizer(whole), optimizer(local)
+    found = {"logits": 0.0, "gradients": 0.0}
+    for step in range(steps):
+        images, labels = batch(step, size=size)
+        if case.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        expected, logits = backward(whole, images, labels), backward(local, images, labels)
+        found["logits"] = max(found["logits"], distance({"": logits}, {"": expected}))
+        own = distribute(gradients(local), local, mesh)
+        gathered = {name: value.full_tensor() for name, value in own.items()}
+        found["gradients"] = max(found["gradients"], distance(gathered, gradients(whole)))
+        for each in optimizers:
+            each.step()
+    found["state"] = distance(consolidate(local, mesh), whole.state_dict())
+    whole.eval(), local.eval()
+    with torch.no_grad():
+        found["evaluation"] = distance({"": local(images)}, {"": whole(images)})
+    whole.load_state_dict(consolidate(local, mesh))
+    return found
+
+
+def _without_sum(ctx, gradient):
+    link = ctx.exchange.link
+    ctx.exchange.transfer = mock.Mock(wait=lambda: gradient.chunk(link.size)[link.rank].contiguous())
+    return gradient, None
+
+
+WRONG = {
+    "gradient of z not summed": lambda: mock.patch.object(
+        collectives._FinishGather, "backward", staticmethod(_without_sum)
+    ),
+    "gathered in the wrong order": lambda: mock.patch.object(
+        collectives._FinishGather, "forward", staticmethod(_reversed_ranks)
+    ),
+}
+
+
+def _reversed_ranks(ctx, gathered, exchange):
+    ctx.exchange = exchange
+    exchange.wait()
+    return torch.cat(gathered.chunk(exchange.link.size)[::-1])
+
+
+def _everything(cases: list[Case]) -> dict[str, dict[str, float]]:
+    found = {str(case): _distances(case) for case in cases}
+    for name, wrong in WRONG.items():
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(wrong())
+            found[name] = _distances(Case("gc2l", 4), steps=1)
+    return found
+
+
+@pytest.fixture(scope="module", params=RANKS, ids=lambda p: f"p{p}")
+def found(request):
+    """The distances of all cases on every one of p ranks: processes take seconds to start, so all run in one go."""
+    return request.param, run_on_ranks(_everything, request.param, CASES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_rank_local_network_equals_the_whole_one(case, found):
+    for rank in found[1]:
+        assert max(rank[str(case)].values()) < TOLERANCE, rank[str(case)]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_collective_is_noticed(wrong, found):
+    p, ranks = found
+    noticed = max(ranks[0][wrong].values()) > 1e-6
+    assert noticed == (p > 1)  # alone there is nothing to sum and no order
