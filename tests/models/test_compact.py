@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from gc2l.models import compact_state, load_compact_state, wide_resnet_cifar
+from gc2l.variants import VARIANTS
+
+GROUPS = 4
+
+
+def network(variant: str, seed: int = 1) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    groups = GROUPS if VARIANTS[variant].dense_at_one_group and variant != "sc" else 1
+    groups = GROUPS if variant == "flgc" else groups
+    return wide_resnet_cifar(depth=10, widen_factor=1, variant=variant, groups=groups).eval()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_function_is_the_same_bit_for_bit(variant):
+    original, other = network(variant), network(variant, seed=2)
+    images = torch.randn(3, 3, 8, 8)
+    with torch.inference_mode():
+        assert not torch.equal(other(images), original(images))
+        load_compact_state(other, compact_state(original))
+        assert torch.equal(other(images), original(images))
+
+
+@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"flgc"}))
+def test_other_variants_keep_their_state(variant):
+    state = compact_state(network(variant))
+    expected = network(variant).state_dict()
+    assert state.keys() == expected.keys()
+    assert all(torch.equal(state[name], expected[name]) for name in expected)
+
+
+def test_flgc_keeps_one_kernel_for_each_pair_of_a_group():
+    original = network("flgc")
+    layer = original.stages[0][0].conv1  # 16 to 16 channels
+    with torch.no_grad():
+        layer.input_logits.copy_(torch.eye(4).repeat_interleave(4, dim=0))
+        layer.output_logits.copy_(torch.eye(4).repeat(4, 1))
+    state = compact_state(original)
+    prefix = "stages.0.0.conv1."
+    assert state[prefix + "input_groups"].tolist() == [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+    assert state[prefix + "output_groups"].tolist() == [0, 1, 2, 3] * 4
+    assert state[prefix + "weight"].shape == (64, 3, 3)
+    assert torch.equal(state[prefix + "weight"][:8], layer.weight[:2].flatten(0, 1)[[0, 1, 2, 3, 20, 21, 22, 23]])
+    assert prefix + "input_logits" not in state
+
+
+def test_an_empty_group_is_no_special_case():
+    original, other = network("flgc"), network("flgc", seed=2)
+    with torch.no_grad():
+        original.stages[1][0].conv2.input_logits[:, 0] = 9.0
+        original.stages[1][0].conv2.output_logits[:, 1] = 9.0
+    load_compact_state(other, compact_state(original))
+    images = torch.randn(3, 3, 8, 8)
+    assert torch.equal(other(images), original(images))
+
+
+def test_the_state_of_another_network_is_refused():
+    with pytest.raises(RuntimeError, match="Missing key"):
+        load_compact_state(network("gc2l"), compact_state(network("gc")))
+    with pytest.raises(KeyError, match="input_groups"):
+        load_compact_state(network("flgc"), compact_state(network("gc")))
