@@ -45,9 +45,21 @@ tables: $(READY) ## Write all tables again from the records, without training
 params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 with the printed ones
 	@$(RUN) experiments/params.py $(ARGS)
 
+.PHONY: figures
+figures: $(READY) ## Draw every figure from the records: results/figures/*.{svg,pdf,png}
+	@$(RUN) experiments/figures.py $(ARGS)
+
 .PHONY: claims
 claims: $(READY) ## Hold every claim of the paper against the records: results/claims.md and .json
 	@$(RUN) experiments/claims.py $(ARGS)
+
+.PHONY: report
+report: $(READY) ## Write the whole reproduction on one page: results/report/index.html
+	@$(RUN) experiments/report.py $(ARGS)
+
+.PHONY: reproduce
+reproduce: ## Everything at PRESET with SEEDS: Tables 1, 3, 4, figures, claims, report
+	@$(MAKE) table1 table3 table4 figures claims report
 
 .PHONY: verify
 verify: $(READY) ## Check every committed result against the code, and test the released weights again

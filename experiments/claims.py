@@ -9,12 +9,10 @@ from pathlib import Path
 import tyro
 
 from gc2l.analysis import RunIndex
-from gc2l.analysis.claims import Evidence, evaluate, to_json, to_markdown, to_terminal
+from gc2l.analysis.claims import evaluate, to_json, to_markdown, to_terminal
 from gc2l.cells import read_presets
 from gc2l.command_line import run_script
-from gc2l.exact_evidence import measure_deviations
-from gc2l.models import paper_parameter_counts
-from gc2l.paper import reported_rows
+from gc2l.exact_evidence import gather_evidence
 from gc2l.records import RunStore, write_atomically
 
 PRESETS = Path(__file__).parent / "presets"
@@ -38,15 +36,8 @@ class Arguments:
 def main() -> int:
     """Gather the evidence, judge, write."""
     arguments = tyro.cli(Arguments, description=__doc__)
-    counts = paper_parameter_counts(reported_rows("table1"))
-    evidence = Evidence(
-        presets=read_presets(PRESETS),
-        index=RunIndex(RunStore(arguments.runs).all()),
-        parameters={row: count.total for row, count in counts.items()},
-        deviations=measure_deviations(),
-        weights=arguments.weights,
-    )
-    findings = evaluate(evidence)
+    index = RunIndex(RunStore(arguments.runs).all())
+    findings = evaluate(gather_evidence(read_presets(PRESETS), index, arguments.weights))
     write_atomically(arguments.output / "claims.md", to_markdown(findings))
     write_atomically(arguments.output / "claims.json", to_json(findings))
     print(to_terminal(findings), end="")

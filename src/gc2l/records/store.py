@@ -80,13 +80,17 @@ class RunStore:
     def _lock(self, cell: Cell, purpose: str) -> Path:
         return self.folder / ".locks" / f"{cell.identity}.{purpose}"
 
+    def paths(self, preset: str | None = None) -> list[Path]:
+        """The files of all records, or of those of one preset, sorted; none when the folder is missing."""
+        return sorted(self.folder.glob(f"{preset or '*'}/*.json"))
+
     def all(self, preset: str | None = None) -> list[Record]:
-        """Every record, or every record of one preset, sorted by path; none when the folder is missing.
+        """Every record, or every record of one preset, in the order of `paths`.
 
         Raises:
             ValueError: a file that is no valid record.
         """
-        return [read_record(path) for path in sorted(self.folder.glob(f"{preset or '*'}/*.json"))]
+        return [read_record(path) for path in self.paths(preset)]
 
 
 def read_record(path: Path) -> Record:

@@ -6,7 +6,7 @@ To add a claim, write its `Claim` into the file of its subject. The decision rul
 from gc2l.analysis.claims import exact, pending, trained_errors, trained_layers
 from gc2l.analysis.claims.approximation import approximation_errors
 from gc2l.analysis.claims.claim import Claim, Deviation, Evidence, Finding
-from gc2l.analysis.claims.report import to_json, to_markdown, to_terminal
+from gc2l.analysis.claims.report import summary, to_json, to_markdown, to_terminal
 from gc2l.analysis.claims.verdict import Verdict
 
 CLAIMS: tuple[Claim, ...] = tuple(
@@ -23,6 +23,7 @@ __all__ = [
     "Verdict",
     "approximation_errors",
     "evaluate",
+    "summary",
     "to_json",
     "to_markdown",
     "to_terminal",

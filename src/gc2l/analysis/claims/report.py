@@ -26,7 +26,7 @@ def to_terminal(findings: Findings) -> str:
     table = Table(title="The paper's claims", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for header in _HEADERS:
         table.add_column(header, no_wrap=header in ("claim", "verdict", "seeds"))
-    for cells in _summary(findings):
+    for cells in summary(findings):
         table.add_row(*cells)
     console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None, markup=False)
     with console.capture() as capture:
@@ -39,7 +39,7 @@ def to_terminal(findings: Findings) -> str:
 
 def to_markdown(findings: Findings) -> str:
     """The summary, the rules, then every claim with all its parts."""
-    parts = ["# The paper's claims", _grid(_summary(findings), _HEADERS), _SHOWN]
+    parts = ["# The paper's claims", _grid(summary(findings), _HEADERS), _SHOWN]
     parts += ["## How a verdict is reached", "\n".join(f"- {rule}" for rule in RULES)]
     for claim, found in findings:
         parts.append(f"## {claim.id}: {claim.statement}")
@@ -75,7 +75,8 @@ _SHOWN = (
 _DETAIL_HEADERS = ("part", "verdict", "effect (95 % interval)", "claimed", "unit", "p against, Holm", "seeds", "note")
 
 
-def _summary(findings: Findings) -> Iterable[tuple[str, ...]]:
+def summary(findings: Findings) -> Iterable[tuple[str, ...]]:
+    """For each claim and scale: id, verdict, scale, seeds, and the effect that decides."""
     for claim, found in findings:
         for finding in found:
             effect = f"missing: {finding.missing}"

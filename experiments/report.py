@@ -1,0 +1,61 @@
+"""The report: verdicts, tables, figures, costs and commands on one page, results/report/index.html. Trains nothing."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from gc2l.analysis import RunIndex, comparison_table
+from gc2l.analysis.claims import evaluate
+from gc2l.analysis.figures import FIGURES, to_bytes
+from gc2l.analysis.report import report_page
+from gc2l.cells import read_presets
+from gc2l.command_line import run_script
+from gc2l.exact_evidence import gather_evidence
+from gc2l.models import paper_parameter_counts
+from gc2l.paper import TABLES, reported_rows
+from gc2l.records import RunStore, write_atomically
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Where the evidence lies and the page goes.
+
+    Attributes:
+        runs: folder of the records.
+        weights: folders of final weights, searched in this order.
+        output: the page.
+    """
+
+    runs: Path = Path("results/runs")
+    weights: tuple[Path, ...] = (Path("results/weights"), Path(".scratch/weights"))
+    output: Path = Path("results/report/index.html")
+
+
+def main() -> int:
+    """Gather everything, render, write."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    presets, store = read_presets(PRESETS), RunStore(arguments.runs)
+    records = store.all()
+    index = RunIndex(records)
+    counts = paper_parameter_counts(row for table in TABLES for row in reported_rows(table))
+    files = {(record.preset, record.identity): path for path, record in zip(store.paths(), records, strict=True)}
+    page = report_page(
+        tables=[comparison_table(table, presets, records, computed=counts) for table in TABLES],
+        findings=evaluate(gather_evidence(presets, index, arguments.weights)),
+        figures={name: to_bytes(draw(presets, index), "svg") for name, draw in FIGURES.items()},
+        records=records,
+        link=lambda record: Path(
+            os.path.relpath(files[record.preset, record.identity], arguments.output.parent)
+        ).as_posix(),
+    )
+    write_atomically(arguments.output, page)
+    print(arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)
