@@ -14,7 +14,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 
-def run_on_ranks(function: Callable[..., Any], count: int, *args: Any, timeout_seconds: float = 60) -> list[Any]:
+def run_on_ranks(function: Callable[..., Any], count: int, *args: Any, timeout_seconds: float = 300) -> list[Any]:
     """What `function(*args)` returns on each of `count` ranks of a process group; an exception ends all of them."""
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(_rank, (count, Path(folder), function, args, timeout_seconds), nprocs=count)

@@ -59,7 +59,7 @@ def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -
 def _rank_local(layer: nn.Module, link: Link, *, stem: bool, overlap: bool) -> nn.Module:
     if isinstance(layer, TwoLevelGroupConv2d):
         return GatheredTwoLevelConv2d(layer, link, overlap=overlap)
-    if type(layer) in (nn.Conv2d, GroupConv2d):
+    if isinstance(layer, nn.Conv2d) and type(layer) in (nn.Conv2d, GroupConv2d):
         return local_convolution(layer, link) if stem or layer.groups > 1 else GatheredConv2d(layer, link)
     form = _FORMS.get(type(layer))
     return layer if form is None else form(layer, link)

@@ -1,0 +1,128 @@
+"""Bad input, and data parallelism beside channel parallelism."""
+
+import copy
+import math
+
+import pytest
+import torch.distributed as dist
+from parallel.networks import Case, backward, batch, distance, gradients
+from parallel.ranks import run_on_ranks
+from torch import nn
+
+from gc2l.models import wide_resnet_cifar
+from gc2l.parallel import (
+    average_buffers,
+    average_gradients,
+    check_same_on_all_ranks,
+    consolidate,
+    distribute,
+    make_mesh,
+    parallelize,
+    placements,
+)
+
+
+def _message(kind, function, *args):
+    with pytest.raises(kind) as caught:
+        function(*args)
+    return str(caught.value)
+
+
+def _errors() -> dict[str, str]:
+    mesh, rank = make_mesh(4), dist.get_rank()
+    two_groups = Case("gc2l", 2).build()
+    before = copy.deepcopy(two_groups.state_dict())
+    found = {
+        "mesh": _message(ValueError, make_mesh, 3),
+        "no ranks": _message(ValueError, make_mesh, 0),
+        "groups": _message(ValueError, parallelize, two_groups, mesh),
+        "seed": _message(ValueError, parallelize, Case("gc2l", 4).build(seed=rank == 2), mesh),
+        "variant": _message(ValueError, parallelize, Case("gc2l", 8 if rank == 1 else 4).build(), mesh),
+        "configuration": _message(ValueError, check_same_on_all_ranks, "configuration", f"hash{rank % 2}"),
+        "network": _message(TypeError, parallelize, nn.Sequential(nn.Conv2d(3, 16, 3)), mesh),
+        "layer": _message(TypeError, parallelize, _with_softmax(), mesh),
+    }
+    assert distance(two_groups.state_dict(), before) == 0  # refused, and left as it was
+    return found
+
+
+def _with_softmax() -> nn.Module:
+    network = wide_resnet_cifar(10, 1, "gc", 4)
+    network.stem = nn.Sequential(network.stem, nn.Softmax(dim=1))
+    return network
+
+
+def _data_parallel() -> dict[str, float]:
+    """Two data ranks of two channel ranks against the two shares of the batch in one process."""
+    mesh, case = make_mesh(2), Case("gc2l", 4)
+    images, labels = batch(0, images=6)
+    shares = list(zip(images.chunk(2), labels.chunk(2), strict=True))
+    whole = [case.build() for _ in shares]
+    for network, share in zip(whole, shares, strict=True):
+        backward(network, *share)
+    local = parallelize(case.build(), mesh)
+    backward(local, *shares[mesh["data"].get_local_rank()])
+    average_gradients(local, mesh)
+    average_buffers(local, mesh)
+    own = distribute(gradients(local), local, mesh)
+    pairs = zip(*(gradients(network).items() for network in whole), strict=True)
+    expected = {name: (first + second) / 2 for (name, first), (_, second) in pairs}
+    buffers = zip(*(dict(network.named_buffers()).items() for network in whole), strict=True)
+    running = {name: (a + b) / 2 for (name, a), (_, b) in buffers if a.is_floating_point()}
+    state = consolidate(local, mesh)
+    return {
+        "gradients": distance({name: value.full_tensor() for name, value in own.items()}, expected),
+        "buffers": distance({name: state[name] for name in running}, running),
+    }
+
+
+def _shares() -> dict[str, int]:
+    """Numbers on this rank, and those of the network in one process."""
+    found = {}
+    for variant in ("sc", "gc", "gc2l", "shuffle", "flgc"):
+        whole = Case(variant, 1 if variant == "sc" else 4).build()
+        total = sum(value.numel() for value in whole.parameters())
+        local = parallelize(whole, make_mesh(4))
+        found[variant] = total, sum(value.numel() for value in local.parameters()), len(placements(local))
+    return found
+
+
+def _everything() -> dict:
+    return {"errors": _errors(), "data": _data_parallel(), "shares": _shares()}
+
+
+@pytest.fixture(scope="module")
+def found():
+    return run_on_ranks(_everything, 4)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("mesh", "channels=3 does not divide the 4 ranks of this job; choose one of 1, 2, 4"),
+        ("no ranks", "channels=0 does not divide"),
+        ("groups", "groups=2 of layer 'stages.0.0.conv1' (TwoLevelGroupConv2d) is not divisible by the 4 channel"),
+        ("seed", "the network (hash of its layers and weights) differs between the ranks (rank 0: "),
+        ("variant", "the network (hash of its layers and weights) differs between the ranks (rank 0: "),
+        ("configuration", "rank 0: hash0, rank 1: hash1, rank 2: hash0, rank 3: hash1"),
+        ("network", "network is a Sequential; a channel-parallel form exists of WideResNet, MobileNetV2"),
+        ("layer", "layer 'stem.1' is a Softmax, which has no channel-parallel form"),
+    ],
+)
+def test_bad_input_is_refused_on_every_rank(what, message, found):
+    for rank in found:
+        assert message in rank["errors"][what]
+
+
+def test_gradients_are_averaged_over_the_data_ranks_only(found):
+    for rank in found:
+        assert rank["data"]["gradients"] < 1e-10
+        assert rank["data"]["buffers"] < 1e-10
+
+
+def test_a_rank_holds_its_share_of_the_parameters(found):
+    for rank in found:
+        for total, own, _ in rank["shares"].values():
+            # 5 biases of the classifier are on every rank
+            assert own == (total - 5) // 4 + 5
+            assert math.isclose(own, total / 4, rel_tol=0.01)
