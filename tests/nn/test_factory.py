@@ -69,7 +69,7 @@ def test_makes_the_registered_layer_with_the_arguments_given(variant):
 @pytest.mark.parametrize("variant", [name for name, v in VARIANTS.items() if v.dense_at_one_group])
 def test_one_group_is_the_standard_convolution(variant):
     torch.manual_seed(0)
-    standard = make_conv("sc", 3, 5, 3, groups=1, padding=1)
+    standard = GroupConv2d(3, 5, 3, padding=1)
     torch.manual_seed(0)
     layer = conv(variant, 3, 5, 3, groups=1, coarse_channels=2, padding=1)
     assert type(layer) is type(standard) is GroupConv2d
@@ -119,3 +119,18 @@ def test_groups_that_do_not_divide_the_channels(variant):
 @pytest.mark.parametrize("variant", [name for name, v in VARIANTS.items() if not v.requires_divisible])
 def test_a_variant_that_learns_its_groups_takes_any_number_of_them(variant):
     assert make_conv(variant, 6, 8, 3, groups=5).groups == 5
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if has_coarse_channels(name)])
+def test_coarse_channels_below_one(variant, groups):
+    with pytest.raises(ValueError, match=r"^coarse_channels=0 must be at least 1; .* use GroupConv2d$"):
+        make_conv(variant, 4, 4, 3, groups=groups, coarse_channels=0)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if not has_coarse_channels(name)])
+def test_coarse_channels_of_a_variant_without_a_coarse_level(variant, groups):
+    groups = 1 if variant == "sc" else groups
+    with pytest.raises(TypeError, match="coarse_channels"):
+        make_conv(variant, 4, 4, 3, groups=groups, coarse_channels=1)

@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from gc2l.nn.group import GroupConv2d
+from gc2l.nn.two_level import TwoLevelGroupConv2d, check_coarse_channels
 from gc2l.variants import VARIANTS, check_variant
 
 
@@ -31,11 +32,14 @@ def make_conv(
         **kwargs: further arguments of the layer.
 
     Raises:
-        ValueError: an unknown variant, groups < 1, "sc" with groups > 1, groups that does not divide the channels.
+        ValueError: an unknown variant, groups < 1, "sc" with groups > 1, groups that does not divide the channels,
+            coarse_channels < 1.
+        TypeError: an argument that the layer of the variant does not have.
     """
     check_variant(variant, groups)
-    if groups == 1 and VARIANTS[variant].dense_at_one_group:
-        kwargs.pop("coarse_channels", None)
-        return GroupConv2d(in_channels, out_channels, kernel_size, groups=1, **kwargs)
     layer = resolve_name(VARIANTS[variant].layer)
+    if groups == 1 and VARIANTS[variant].dense_at_one_group:
+        if layer is TwoLevelGroupConv2d:
+            check_coarse_channels(kwargs.pop("coarse_channels", 1))
+        return GroupConv2d(in_channels, out_channels, kernel_size, groups=1, **kwargs)
     return layer(in_channels, out_channels, kernel_size, groups=groups, **kwargs)

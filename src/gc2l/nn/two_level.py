@@ -10,6 +10,18 @@ from gc2l.nn.convolution import convolve, kaiming_normal
 from gc2l.nn.group import GroupConv2d
 
 
+def check_coarse_channels(coarse_channels: int) -> None:
+    """Check the number of coarse channels per group.
+
+    Raises:
+        ValueError: coarse_channels < 1.
+    """
+    if coarse_channels < 1:
+        raise ValueError(
+            f"coarse_channels={coarse_channels} must be at least 1; without a coarse level use GroupConv2d"
+        )
+
+
 class TwoLevelGroupConv2d(GroupConv2d):
     """Two-level group convolution, y_j = A_j x_j + C_j z with z_i = r_i x_i (eq. 3.5).
 
@@ -52,10 +64,7 @@ class TwoLevelGroupConv2d(GroupConv2d):
         *,
         coarse_channels: int = 1,
     ) -> None:
-        if coarse_channels < 1:
-            raise ValueError(
-                f"coarse_channels={coarse_channels} must be at least 1; without a coarse level use GroupConv2d"
-            )
+        check_coarse_channels(coarse_channels)
         super().__init__(
             in_channels,
             out_channels,
