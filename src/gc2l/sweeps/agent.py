@@ -71,6 +71,7 @@ def run_command(command: Sequence[str]) -> int:
             return process.wait()
         except KeyboardInterrupt:
             process.terminate()
+            process.wait()  # Popen's own end does not wait long after Ctrl-C
             raise
 
 
