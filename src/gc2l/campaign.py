@@ -69,7 +69,7 @@ def run_missing(cells: Sequence[Cell], store: RunStore, execution: Execution) ->
         elapsed = time.monotonic() - begun
         left = timedelta(seconds=round(elapsed / (done + 1) * (len(missing) - done - 1)))
         _tell(f"[{done + 1}/{len(missing)}] {cell.slug}: {_result(record)}; about {left} left for the grid")
-    return [record for cell in cells if (record := store.find(cell)) is not None]
+    return [found for cell in cells if (found := store.find(cell)) is not None]
 
 
 def _result(record: Record) -> str:

@@ -20,7 +20,7 @@ from gc2l.data.loader import EvaluationLoader, TrainLoader
 
 def make_data_module(
     config: DataConfig, *, batch_size: int, seed: int, channels_last: bool = False
-) -> LightningDataModule:
+) -> "InMemoryDataModule | ImagenetDataModule":
     """The data module of a run.
 
     Args:

@@ -45,7 +45,7 @@ def train(cell: Cell, execution: Execution) -> Outcome:
     data.setup("fit")
     torch.set_num_threads(resolved.threads)
     if resolved.channels_last:
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = ImageClassifier(network, cell.training, seed=cell.seed, compile=resolved.compile)
     folder = execution.scratch / "checkpoints" / cell.identity
     trainer = pl.Trainer(
