@@ -20,6 +20,12 @@ def test_sigterm_ends_a_run_in_order_and_the_same_command_continues(tmp_path):
         "WANDB_MODE": "offline",
         "WANDB_SWEEP_ID": "sweep001",
         "WANDB_RUN_ID": "run0001",
+        # Lightning has signal handlers of its own under SLURM.
+        "SLURM_JOB_ID": "1",
+        "SLURM_JOB_NAME": "gc2l",
+        "SLURM_NTASKS": "1",
+        "SLURM_PROCID": "0",
+        "SLURM_LOCALID": "0",
     }
     command = [
         sys.executable,

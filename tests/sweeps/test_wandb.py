@@ -28,7 +28,8 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("NETRC", "WANDB_CONFIG_DIR", "WANDB_CACHE_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     # The agent looks for "python" there, as in an activated environment.
