@@ -1,0 +1,98 @@
+"""Reported against reproduced errors: does a small scale order the convolutions as the paper does?"""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from gc2l.analysis.figures.points import Source, missing_note, paper_columns, paper_label, reported, reproduced
+from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled
+from gc2l.analysis.selection import RunIndex
+from gc2l.cells import Preset
+from gc2l.variants import VARIANTS
+
+_CAPTION = (
+    "Each mark is one convolution with one n: the paper's error, and the mean over k seeds with its 95 % interval "
+    "(Student t, k >= 2), cut at the edge of the panel. Along a line n grows with the marks. The rank correlation "
+    "(Spearman) is over all marks of a panel; the grey line, where it is in sight, is equality."
+)
+_AREAS = {1: 22, 2: 14, 4: 22, 8: 33, 16: 46}
+
+
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
+    """Spearman's rank correlation; None for fewer than three pairs or where one side is constant."""
+    first, second = {a for a, _ in pairs}, {b for _, b in pairs}
+    if len(pairs) < 3 or len(first) == 1 or len(second) == 1:
+        return None
+    return float(spearmanr([a for a, _ in pairs], [b for _, b in pairs]).statistic)
+
+
+def error_pairs(source: Source) -> dict[tuple[str, int], tuple[float, float]]:
+    """(reported, mean reproduced) error in percent of every convolution that has both."""
+    printed = {
+        (point.variant, point.groups): point.errors_percent[0]
+        for point in reported(source.network, source.dataset).points
+    }
+    return {
+        key: (printed[key], point.error.value)
+        for point in source.points
+        if (key := (point.variant, point.groups)) in printed
+    }
+
+
+@styled
+def reported_against_reproduced(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
+    """One panel per scale."""
+    columns = paper_columns("table1", "table3", "table4")
+    runs = reproduced(columns, presets, index)
+    notes = missing_note(columns, [(source.network, source.dataset) for source in runs])
+    figure, axes = panels(max(len(runs), 1), panel_height=2.7)
+    if not runs:
+        placeholder(axes[0], "no run is recorded yet")
+    for place, source in zip(axes, runs, strict=False):
+        _draw(place, source)
+    handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
+    if handles:
+        figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=len(handles))
+    add_caption(figure, (_CAPTION, *(source.note for source in runs), *notes))
+    return figure
+
+
+def _draw(axes: Axes, source: Source) -> None:
+    pairs = error_pairs(source)
+    correlation = rank_correlation(list(pairs.values()))
+    ranks = "too few for a rank correlation" if correlation is None else f"rank correlation {correlation:.2f}"
+    axes.set_title(f"{source.title}\n{ranks} ({len(pairs)} marks)".replace("-0.", "\N{MINUS SIGN}0."), loc="left")
+    if not pairs:
+        placeholder(axes, "no finished run")
+        return
+    for variant in VARIANTS:
+        points = [point for point in source.of(variant) if (variant, point.groups) in pairs]
+        if not points:
+            continue
+        look = mark(variant)
+        x, y = zip(*(pairs[variant, point.groups] for point in points), strict=True)
+        axes.plot(x, y, color=look.color, linestyle=look.linestyle, linewidth=0.9, marker=look.marker, markersize=0)
+        for point, reported_error in zip(points, x, strict=True):
+            if point.error.interval is not None:
+                axes.vlines(
+                    reported_error, point.error.interval.low, point.error.interval.high, color=look.color, linewidth=0.8
+                )
+        axes.scatter(
+            x,
+            y,
+            s=[_AREAS[point.groups] for point in points],
+            color=look.color,
+            marker=look.marker,
+            edgecolors="white",
+            linewidths=0.5,
+            label=VARIANTS[variant].label,
+            zorder=3,
+        )
+    means = [mean for _, mean in pairs.values()]
+    margin = 0.1 * (max(means) - min(means)) or 1
+    axes.set_ylim(min(means) - margin, max(means) + margin)
+    axes.plot([0, 100], [0, 100], color="0.7", linewidth=0.8, scalex=False, scaley=False, zorder=1)
+    axes.set_xlabel(f"reported error (%)\n{paper_label(source.network, source.dataset)}")
+    axes.set_ylabel("reproduced error (%)")

@@ -1,0 +1,85 @@
+"""Figure 4: the decay of the training loss of SC, GC and GC-2L."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from gc2l.analysis.figures.points import missing_note, paper_columns, scale_note, scale_title, scales
+from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled
+from gc2l.analysis.selection import RunIndex
+from gc2l.cells import Preset
+from gc2l.paper import GROUPS
+from gc2l.records import Record
+from gc2l.variants import VARIANTS
+
+_CAPTION = (
+    "Training loss (cross-entropy in nats, mean of each epoch). Lines: mean over k seeds; bands: from the lowest to "
+    "the highest seed. SC (n = 1) is the same in all panels of a row. The paper shows such curves in its Figure 4 "
+    "without their numbers, so none of its own stand here."
+)
+_GROUPS = tuple(n for n in GROUPS if n > 1)
+Runs = Mapping[tuple[str, int], Sequence[Record]]
+
+
+@styled
+def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
+    """One row per scale of Table 1, one panel per number of groups."""
+    columns = paper_columns("table1")
+    shown = [
+        (scale, {key: found for key, found in runs.items() if key[0] in ("sc", "gc", "gc2l")})
+        for scale, runs in scales(columns, presets, index)
+    ]
+    shown = [(scale, runs) for scale, runs in shown if runs]
+    notes = missing_note(columns, [(scale.column.network, scale.column.dataset) for scale, _ in shown])
+    if not shown:
+        figure, (axes,) = panels(1, panel_height=1.2)
+        placeholder(axes, "no run is recorded yet")
+        add_caption(figure, (_CAPTION, *notes))
+        return figure
+    figure = Figure(figsize=(7.2, 0.3 + 1.95 * len(shown)), layout="constrained")
+    rows = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
+    handles = {}
+    for row, (scale, runs) in zip(rows, shown, strict=True):
+        row.suptitle(scale_title(scale, runs).replace("\n", ", "), x=0.01, ha="left", fontsize=8)
+        all_axes = row.subplots(1, len(_GROUPS), sharex=True, sharey=True)
+        for axes, groups in zip(all_axes, _GROUPS, strict=True):
+            _draw(axes, groups, runs)
+            handles |= {handle.get_label(): handle for handle in axes.get_legend_handles_labels()[0]}
+        all_axes[0].set_ylabel("training loss")
+    figure.legend(handles=list(handles.values()), loc="outside upper right", ncols=max(len(handles), 1))
+    add_caption(figure, (_CAPTION, *(scale_note(scale, runs) for scale, runs in shown), *notes))
+    return figure
+
+
+def _draw(axes: Axes, groups: int, runs: Runs) -> None:
+    axes.set_title(f"n = {groups}")
+    for variant, n in (("sc", 1), ("gc", groups), ("gc2l", groups)):
+        curves = [
+            [epoch.train_loss for epoch in run.curve] for run in runs.get((variant, n), ()) if run.status == "finished"
+        ]
+        if not curves:
+            continue
+        look = mark(variant)
+        loss = np.array(curves)  # (seeds, epochs)
+        epochs = np.arange(1, loss.shape[1] + 1)
+        axes.fill_between(epochs, loss.min(axis=0), loss.max(axis=0), color=look.color, alpha=0.2, linewidth=0)
+        axes.plot(
+            epochs,
+            loss.mean(axis=0),
+            color=look.color,
+            linestyle=look.linestyle,
+            marker=look.marker,
+            markersize=3.5,
+            markevery=max(1, len(epochs) // 6),
+            linewidth=1.1,
+            label=VARIANTS[variant].label,
+        )
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.set_xlabel("epoch")

@@ -1,0 +1,90 @@
+"""Error against the number of parameters."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from gc2l.analysis.figures.points import Point, Source, missing_note, paper_columns, reported, reproduced
+from gc2l.analysis.figures.style import FAINT, add_caption, mark, panels, placeholder, styled
+from gc2l.analysis.selection import RunIndex
+from gc2l.cells import Preset
+from gc2l.variants import VARIANTS
+
+_CAPTION = (
+    "Top-1 test error after the last epoch against the parameters of the network, in millions; FLGC with the nominal "
+    "number that the paper gives, not its dense weights. Ticks: the smallest network of each n, with n above it. "
+    "Marks: the paper's number, or the mean over k seeds with its 95 % interval (Student t, k >= 2), cut at the edge "
+    "of the panel. The paper prints one number each, without seeds."
+)
+
+
+@styled
+def error_against_parameters(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
+    """Every network of Tables 1, 3 and 4: the paper's panels, then one per scale."""
+    columns = paper_columns("table1", "table3", "table4")
+    runs = reproduced(columns, presets, index)
+    figure, axes = panels(len(columns) + len(runs), panel_height=2.15)
+    for place, source in zip(axes, (*(reported(*column) for column in columns), *runs), strict=True):
+        _draw(place, source)
+    handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
+    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=len(handles))
+    notes = missing_note(columns, [(source.network, source.dataset) for source in runs])
+    add_caption(figure, (_CAPTION, *(source.note for source in runs), *notes))
+    return figure
+
+
+def _draw(axes: Axes, source: Source) -> None:
+    axes.set_title(source.title, loc="left")
+    if not source.points:
+        placeholder(axes, "every run diverged")
+        return
+    for variant in VARIANTS:
+        points = source.of(variant)
+        if not points:
+            continue
+        look = mark(variant)
+        millions = [point.parameters_millions for point in points]
+        for point in points:
+            if point.error.interval is not None:
+                interval = point.error.interval
+                axes.vlines(point.parameters_millions, interval.low, interval.high, color=look.color, linewidth=0.9)
+        axes.plot(
+            millions,
+            [point.error.value for point in points],
+            color=look.color,
+            marker=look.marker,
+            linestyle=look.linestyle,
+            markeredgecolor="white",
+            markeredgewidth=0.5,
+            label=VARIANTS[variant].label,
+        )
+    errors = [error for point in source.points for error in point.errors_percent]
+    span = max(errors) - min(errors) or 1
+    axes.set_ylim(min(errors) - 0.2 * span, max(errors) + 0.07 * span)
+    axes.set_xscale("log")
+    _mark_groups(axes, source.points)
+    axes.margins(x=0.08)
+    axes.set_xlabel("parameters (millions)")
+    axes.set_ylabel("test error (%)")
+
+
+def _mark_groups(axes: Axes, points: Sequence[Point]) -> None:
+    """One tick for each n, at its smallest network, with n itself in the margin above the axis."""
+    smallest: dict[int, float] = {}
+    for point in points:
+        smallest[point.groups] = min(point.parameters_millions, smallest.get(point.groups, math.inf))
+    nearest = (max(smallest.values()) / min(smallest.values())) ** 0.14
+    shown: dict[int, float] = {}
+    for groups, millions in sorted(smallest.items()):
+        # Ticks that are closer would write over each other.
+        if all(max(other, millions) / min(other, millions) >= nearest for other in shown.values()):
+            shown[groups] = millions
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticks(list(shown.values()), [f"{millions:.4g}" for millions in shown.values()])
+    for groups, millions in shown.items():
+        label = f"n = {groups}" if groups == 1 else f"{groups}"
+        above = axes.get_xaxis_transform()
+        axes.text(millions, 0.02, label, transform=above, ha="center", va="bottom", color=FAINT, fontsize=7)

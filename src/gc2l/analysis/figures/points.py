@@ -1,0 +1,176 @@
+"""What the figures show of one network and data set: the paper's numbers, or the runs of one scale."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from gc2l.analysis.claims.claim import scale_text
+from gc2l.analysis.labels import DATASETS, model_label, paper_network_label
+from gc2l.analysis.selection import RunIndex
+from gc2l.analysis.statistics import Estimate, mean_interval
+from gc2l.analysis.tables import Scale
+from gc2l.cells import Column, Preset
+from gc2l.paper import GROUPS, TABLES, reported_rows
+from gc2l.records import Record
+from gc2l.variants import VARIANTS
+
+CONVOLUTIONS = (("sc", 1), *((variant, n) for variant in VARIANTS if variant != "sc" for n in GROUPS if n > 1))
+"""Every (variant, number of groups) that a figure shows, where it has been run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One convolution.
+
+    Attributes:
+        variant: a key of `VARIANTS`.
+        groups: number of groups n.
+        parameters_millions: of the network.
+        errors_percent: top-1 test errors, one for each finished seed; the paper prints one.
+    """
+
+    variant: str
+    groups: int
+    parameters_millions: float
+    errors_percent: tuple[float, ...]
+
+    @property
+    def error(self) -> Estimate:
+        """Mean error in percent, with its interval where there are several seeds."""
+        return mean_interval(self.errors_percent)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where points come from.
+
+    Attributes:
+        network: the paper's network.
+        dataset: the paper's data set.
+        title: for a panel, two lines.
+        note: for the caption; empty for the paper's own points.
+        points: in the order of `CONVOLUTIONS`; only those that exist.
+    """
+
+    network: str
+    dataset: str
+    title: str
+    note: str
+    points: tuple[Point, ...]
+
+    def of(self, variant: str) -> tuple[Point, ...]:
+        """The points of one variant, by number of groups."""
+        return tuple(point for point in self.points if point.variant == variant)
+
+
+def paper_columns(*tables: str) -> tuple[tuple[str, str], ...]:
+    """The (network, data set) pairs of some tables of the paper, each once."""
+    return tuple(dict.fromkeys((row.network, row.dataset) for table in tables for row in reported_rows(table)))
+
+
+def paper_label(network: str, dataset: str) -> str:
+    """For example "WideResNet-28-10 on CIFAR-10"."""
+    return f"{paper_network_label(network)} on {DATASETS[dataset]}"
+
+
+def reported(network: str, dataset: str) -> Source:
+    """What the paper prints for one of its networks and data sets, in whichever tables."""
+    rows = [row for table in TABLES for row in reported_rows(table)]
+    # A row that two tables share is the same in both.
+    printed = {
+        (row.variant, row.groups): Point(
+            variant=row.variant,
+            groups=row.groups,
+            parameters_millions=row.parameters_millions,
+            errors_percent=(row.error_percent,),
+        )
+        for row in rows
+        if (row.network, row.dataset) == (network, dataset)
+    }
+    return Source(
+        network=network,
+        dataset=dataset,
+        title=f"reported: {paper_network_label(network)}\n{DATASETS[dataset]}",
+        note="",
+        points=tuple(printed[key] for key in CONVOLUTIONS if key in printed),
+    )
+
+
+def scales(
+    columns: Sequence[tuple[str, str]], presets: Mapping[str, Preset], index: RunIndex
+) -> Iterator[tuple[Scale, dict[tuple[str, int], tuple[Record, ...]]]]:
+    """Every preset's stand-in for one of these columns of the paper that has a run, with its runs by convolution."""
+    for network, dataset in columns:
+        for name, preset in presets.items():
+            for column in preset.columns:
+                if (column.network, column.dataset) == (network, dataset):
+                    runs = {key: found for key in CONVOLUTIONS if (found := index.runs(column, *key))}
+                    if runs:
+                        yield Scale(preset=name, column=column), runs
+
+
+def reproduced(
+    columns: Sequence[tuple[str, str]], presets: Mapping[str, Preset], index: RunIndex
+) -> tuple[Source, ...]:
+    """The finished runs at every scale that has a record."""
+    return tuple(
+        Source(
+            network=scale.column.network,
+            dataset=scale.column.dataset,
+            title=scale_title(scale, runs),
+            note=scale_note(scale, runs),
+            points=tuple(_point(key, finished) for key, found in runs.items() if (finished := _finished(found))),
+        )
+        for scale, runs in scales(columns, presets, index)
+    )
+
+
+def missing_note(columns: Sequence[tuple[str, str]], present: Sequence[tuple[str, str]]) -> list[str]:
+    """A sentence about the columns of the paper without any run; nothing when there is none."""
+    absent = [paper_label(*column) for column in columns if column not in present]
+    return [f"Not run at any scale yet: {', '.join(absent)}."] if absent else []
+
+
+def scale_title(scale: Scale, runs: Mapping[tuple[str, int], Sequence[Record]]) -> str:
+    """Two lines for a panel, such as "mini: WideResNet-10-4, k = 3" and "CIFAR-10, 4 epochs"."""
+    template = scale.column.template
+    epochs = template.training.epochs
+    length = f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
+    return f"{scale.preset}: {model_label(template)}, {_seeds(runs)}\n{_images(scale.column)}, {length}"
+
+
+def scale_note(scale: Scale, runs: Mapping[tuple[str, int], Sequence[Record]]) -> str:
+    """A sentence for the caption: data set, network, epochs, seeds, and the runs that diverged."""
+    diverged = [
+        f"{VARIANTS[variant].label} n = {groups}, seed {run.seed}"
+        for (variant, groups), found in runs.items()
+        for run in found
+        if run.status == "diverged"
+    ]
+    left_out = f"; diverged and left out: {'; '.join(diverged)}" if diverged else ""
+    return f"Preset {scale_text(scale)}; {_seeds(runs)}{left_out}."
+
+
+def _images(column: Column) -> str:
+    data = column.template.data
+    return DATASETS[data.name] if data.image_size is None else f"{DATASETS[data.name]} at {data.image_size} px"
+
+
+def _finished(runs: Sequence[Record]) -> list[Record]:
+    return [run for run in runs if run.status == "finished"]
+
+
+def _seeds(runs: Mapping[tuple[str, int], Sequence[Record]]) -> str:
+    """How many seeds have finished behind each point: "k = 3", or "k = 1-3" with a dash."""
+    counts = [len(finished) for found in runs.values() if (finished := _finished(found))]
+    low, high = min(counts, default=0), max(counts, default=0)
+    return f"k = {low}" if low == high else f"k = {low}\N{EN DASH}{high}"
+
+
+def _point(convolution: tuple[str, int], finished: Sequence[Record]) -> Point:
+    variant, groups = convolution
+    return Point(
+        variant=variant,
+        groups=groups,
+        parameters_millions=finished[0].parameters / 1e6,
+        errors_percent=tuple(run.test.error_percent for run in finished if run.test is not None),
+    )

@@ -1,0 +1,141 @@
+"""How every figure looks, and how it becomes a file: one mark per variant, legible at its printed width."""
+
+import io
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from matplotlib import style as matplotlib_style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gc2l.variants import VARIANTS
+
+INK = "0.15"
+FAINT = "0.55"
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.title_fontsize": 7.5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "0.4",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.4,
+    "lines.markersize": 5,
+    "hatch.linewidth": 0.6,
+    "legend.frameon": False,
+    "legend.handlelength": 2.8,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "gc2l",
+    "savefig.dpi": 200,
+}
+
+styled = matplotlib_style.context(_SETTINGS, after_reset=True)
+"""Decorates a function that builds or saves a figure, so that it depends on no setting of the caller."""
+
+# Without the date the same figure is the same file.
+_METADATA = MappingProxyType({"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": None})
+FILE_FORMATS = tuple(_METADATA)
+"""The kinds of file that a figure is written to."""
+
+_WIDTHS = (3.5, 5.2, 7.2)
+_CAPTION_MARGIN = 0.1
+_CAPTION_LETTERS_PER_INCH = 21.5
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What tells a variant from the others, in colour and in greyscale."""
+
+    color: str
+    marker: str
+    linestyle: str | tuple[float, tuple[float, ...]]
+
+
+# The palette of Okabe and Ito, readable without red or green vision, less its yellow, too light for lines.
+_MARKS = (
+    Mark("#000000", "D", (0, (1, 1.2))),
+    Mark("#D55E00", "s", "--"),
+    Mark("#0072B2", "o", "-"),
+    Mark("#009E73", "^", "-."),
+    Mark("#CC79A7", "v", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
+    Mark("#E69F00", "P", (0, (3, 1))),
+    Mark("#56B4E9", "X", (0, (8, 2))),
+)
+
+
+def mark(variant: str) -> Mark:
+    """The mark of a variant, the same in every figure: that of its place in `VARIANTS`.
+
+    Raises:
+        ValueError: an unknown variant, or one for which no mark is left.
+    """
+    if variant not in VARIANTS:
+        raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(map(repr, VARIANTS))}")
+    place = list(VARIANTS).index(variant)
+    if place >= len(_MARKS):
+        raise ValueError(f"variant={variant!r} is number {place + 1}, there are only {len(_MARKS)} marks: add one")
+    return _MARKS[place]
+
+
+def panels(count: int, *, panel_height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, three to a row; `panel_height` in inches includes title, axis and legend."""
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(_WIDTHS[columns - 1], rows * panel_height), layout="constrained")
+    return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+
+
+def placeholder(axes: Axes, text: str) -> None:
+    """Say in an empty panel why it is empty."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=FAINT, transform=axes.transAxes)
+
+
+def add_caption(figure: Figure, paragraphs: Sequence[str]) -> None:
+    """Add a caption below everything, as the last step: the figure grows by its height and its layout is settled."""
+    width, height = figure.get_size_inches()
+    letters = int(_CAPTION_LETTERS_PER_INCH * (width - 2 * _CAPTION_MARGIN))
+    unbroken = [paragraph.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}") for paragraph in paragraphs]
+    lines = [line for paragraph in unbroken for line in textwrap.wrap(paragraph, letters)]
+    caption = figure.text(
+        _CAPTION_MARGIN / width, 0, "\n".join(lines), va="bottom", fontsize=6.5, linespacing=1.3, color="0.3"
+    )
+    added = caption.get_window_extent().height / figure.dpi + 2 * _CAPTION_MARGIN
+    share = added / (height + added)
+    caption.set_y(_CAPTION_MARGIN / (height + added))
+    figure.set_size_inches(width, height + added)
+    figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
+    # Once for all formats: the layout takes longer than the drawing.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+@styled
+def to_bytes(figure: Figure, file_format: str) -> bytes:
+    """The figure as a file, the same bytes every time.
+
+    Raises:
+        ValueError: a format that is not in `FILE_FORMATS`.
+    """
+    if file_format not in FILE_FORMATS:
+        raise ValueError(f"file_format={file_format!r} is unknown; choose one of {', '.join(FILE_FORMATS)}")
+    stream = io.BytesIO()
+    figure.savefig(stream, format=file_format, metadata=_METADATA[file_format])
+    return stream.getvalue()
