@@ -49,6 +49,10 @@ params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 wi
 figures: $(READY) ## Draw every figure from the records: results/figures/*.{svg,pdf,png}
 	@$(RUN) experiments/figures.py $(ARGS)
 
+.PHONY: wire
+wire: $(READY) ## Bytes that channel-parallel training sends, measured and in closed form, per variant
+	@$(RUN) experiments/wire.py $(ARGS)
+
 .PHONY: claims
 claims: $(READY) ## Hold every claim of the paper against the records: results/claims.md and .json
 	@$(RUN) experiments/claims.py $(ARGS)

@@ -8,7 +8,9 @@ In addition to the shapes of `gc2l.nn`: p is the number of channel ranks, j the 
 channels j c/p to (j + 1) c/p - 1 of an activation with c channels; "own" means these, and what produces them.
 """
 
+from gc2l.parallel.checkpoint import load_sharded, save_sharded
 from gc2l.parallel.data_parallel import average_buffers, average_gradients
+from gc2l.parallel.layer_split import split_layers
 from gc2l.parallel.link import RankError
 from gc2l.parallel.mesh import check_same_on_all_ranks, make_mesh
 from gc2l.parallel.parallelize import parallelize
@@ -27,9 +29,12 @@ __all__ = [
     "distribute",
     "layer_shapes",
     "layer_traffic",
+    "load_sharded",
     "make_mesh",
     "network_traffic",
     "parallelize",
     "placements",
     "record_traffic",
+    "save_sharded",
+    "split_layers",
 ]

@@ -1,0 +1,116 @@
+"""Checkpoints of a rank-local network: each rank writes its share, and any number of ranks can read them."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from torch import Tensor, nn
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.device_mesh import DeviceMesh
+from torch.optim import Optimizer
+
+from gc2l.parallel.state import distribute
+
+
+def save_sharded(
+    folder: Path, network: nn.Module, optimizer: Optimizer, progress: dict[str, Any], mesh: DeviceMesh
+) -> None:
+    """Write network, optimizer state and `progress` to `folder`, replacing what is there; every rank has to call.
+
+    It is written beside its place and renamed, so that a killed job leaves the old checkpoint or the new one. The
+    running statistics are those of the first data rank unless `average_buffers` was called before.
+
+    Args:
+        folder: on a file system that all ranks see.
+        network: rank-local.
+        optimizer: of its parameters.
+        progress: values that are alike on all ranks, such as epoch and learning rate.
+        mesh: of (data, channel).
+    """
+    partial = folder.with_name(f"{folder.name}.partial")
+    if dist.get_rank() == 0:
+        shutil.rmtree(partial, ignore_errors=True)
+    dist.barrier()
+    state = _tensors(network, mesh) | _moments(network, optimizer, mesh)
+    dcp.save({**state, "progress": progress}, checkpoint_id=partial)
+    dist.barrier()
+    if dist.get_rank() == 0:
+        outdated = folder.with_name(f"{folder.name}.outdated")
+        if folder.exists():
+            folder.rename(outdated)
+        partial.rename(folder)
+        shutil.rmtree(outdated, ignore_errors=True)
+    dist.barrier()
+
+
+def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: DeviceMesh) -> dict[str, Any]:
+    """Load what `save_sharded` wrote, at this or another number of ranks, into network and optimizer.
+
+    Returns:
+        `progress`.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+        ValueError: the checkpoint is of another network, such as one with other n; nothing is changed.
+    """
+    if not (folder / ".metadata").exists():
+        raise FileNotFoundError(f"{folder} is no sharded checkpoint")
+    saved = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+    state = _tensors(network, mesh)
+    _check(folder, {name: tuple(value.shape) for name, value in state.items()}, saved)
+    for name, parameter in network.named_parameters():
+        for key in _moment_names(name, saved):
+            optimizer.state[parameter][key] = parameter.detach().clone().zero_()
+    state |= _moments(network, optimizer, mesh)
+    wanted: dict[str, Any] = {**state, "progress": _blank(saved)}
+    dcp.load(wanted, checkpoint_id=folder)
+    return wanted["progress"]
+
+
+def _tensors(network: nn.Module, mesh: DeviceMesh) -> dict[str, Any]:
+    shares = distribute(network.state_dict(), network, mesh)
+    return {f"network/{name}": value for name, value in shares.items()}
+
+
+def _moments(network: nn.Module, optimizer: Optimizer, mesh: DeviceMesh) -> dict[str, Any]:
+    """The optimizer's tensors that have the shape of their parameter, divided as it is."""
+    by_key: dict[str, dict[str, Tensor]] = {}
+    for name, parameter in network.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                by_key.setdefault(key, {})[name] = value
+    return {
+        f"optimizer/{key}/{name}": share
+        for key, values in by_key.items()
+        for name, share in distribute(values, network, mesh).items()
+    }
+
+
+def _moment_names(parameter: str, saved: dict[str, Any]) -> Iterator[str]:
+    for name in saved:
+        kind, _, rest = name.partition("/")
+        key, _, path = rest.partition("/")
+        if kind == "optimizer" and path == parameter:
+            yield key
+
+
+def _blank(saved: dict[str, Any]) -> dict[str, Any]:
+    """An entry for everything below "progress", for the reader to fill."""
+    return {name.removeprefix("progress."): None for name in saved if name.startswith("progress.")}
+
+
+def _check(folder: Path, shapes: dict[str, tuple[int, ...]], saved: dict[str, Any]) -> None:
+    had = {
+        name: tuple(entry.size)
+        for name, entry in saved.items()
+        if isinstance(entry, TensorStorageMetadata) and name.startswith("network/")
+    }
+    for name in sorted(had.keys() | shapes.keys()):
+        if had.get(name) != shapes.get(name):
+            raise ValueError(
+                f"the checkpoint {folder} is of another network: {name.removeprefix('network/')} has shape "
+                f"{had.get(name, 'none')} there and {shapes.get(name, 'none')} here; were variant or groups changed?"
+            )
