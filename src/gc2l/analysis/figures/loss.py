@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
@@ -41,7 +42,7 @@ def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
         return figure
     figure = Figure(figsize=(7.2, 0.3 + 1.95 * len(shown)), layout="constrained")
     rows = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
-    handles = {}
+    handles: dict[object, Artist] = {}
     for row, (scale, runs) in zip(rows, shown, strict=True):
         row.suptitle(scale_title(scale, runs).replace("\n", ", "), x=0.01, ha="left", fontsize=8)
         all_axes = row.subplots(1, len(_GROUPS), sharex=True, sharey=True)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.typing import LineStyleType
 
 from gc2l.variants import VARIANTS
 
@@ -65,7 +66,7 @@ class Mark:
 
     color: str
     marker: str
-    linestyle: str | tuple[float, tuple[float, ...]]
+    linestyle: LineStyleType
 
 
 # The palette of Okabe and Ito, readable without red or green vision, less its yellow, too light for lines.
