@@ -64,6 +64,9 @@ def wandb_server() -> Iterator[Server]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
+            if self.path != "/graphql":
+                self._send(404, b"{}")
+                return
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             data = server.answer(request["query"], request.get("variables") or {})
             content = {"errors": [{"message": "not here"}]} if data is None else {"data": data}
