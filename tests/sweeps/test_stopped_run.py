@@ -42,7 +42,7 @@ def test_sigterm_ends_a_run_in_order_and_the_same_command_continues(tmp_path):
             time.sleep(0.02)
         running.send_signal(signal.SIGTERM)
         running.send_signal(signal.SIGTERM)  # schedulers repeat themselves
-        _, errors = running.communicate(timeout=300)
+        _, errors = running.communicate(timeout=1500)
     finally:
         running.kill()
     assert running.returncode == 130, errors
@@ -57,7 +57,7 @@ def test_sigterm_ends_a_run_in_order_and_the_same_command_continues(tmp_path):
     assert messages["exit"][0].exit_code == 1
     assert len(messages["preempting"]) == 1
 
-    subprocess.run([*command, "--execution.wandb=disabled"], env=environment, check=True, timeout=300)
+    subprocess.run([*command, "--execution.wandb=disabled"], env=environment, check=True, timeout=1500)
     (record,) = tmp_path.glob("runs/*/*.json")
     assert [point["epoch"] for point in json.loads(record.read_text())["curve"]] == list(range(1, EPOCHS + 1))
     *_, resumed = sorted(tmp_path.glob("scratch/csv/*/*/metrics.csv"))

@@ -45,7 +45,7 @@ def wandb(*arguments: str, **environment: str) -> str:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1500,
     )
     assert ended.returncode == 0, ended.stdout
     return ended.stdout
