@@ -46,7 +46,6 @@ def test_a_cell_leaves_a_record_and_is_not_trained_twice(tmp_path):
         (("--model.variant", "conv"), "variant='conv' is unknown"),
         (("--model.variant", "gc", "--model.groups", "3"), "in_channels=16 is not divisible by groups=3"),
         (("--training.epochs", "0"), "training.epochs=0 must be at least 1"),
-        (("--preset", "mini", "--data.name", "imagenette"), "imagenette"),
     ],
 )
 def test_bad_input_is_told_without_a_traceback(arguments, message, tmp_path):
@@ -62,7 +61,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_continues(tmp_path):
     arguments = ("--training.epochs", "60")
     running = subprocess.Popen(_command(tmp_path, *arguments), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("scratch/checkpoints/*/0002.ckpt")):
+    while not any(int(path.stem) >= 2 for path in tmp_path.glob("scratch/checkpoints/*/*.ckpt")):
         assert time.monotonic() < deadline, "no checkpoint"
         assert running.poll() is None, running.stderr.read()
         time.sleep(0.02)
