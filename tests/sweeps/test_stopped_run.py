@@ -52,7 +52,7 @@ def test_sigterm_ends_a_run_in_order_and_the_same_command_continues(tmp_path):
     kept = max(int(path.stem) for path in tmp_path.glob("scratch/checkpoints/*/*.ckpt"))
     assert 2 <= kept < EPOCHS
     # Both together make the server queue the run again.
-    (offline,) = tmp_path.glob("scratch/wandb/wandb/*/run-run0001.wandb")
+    (offline,) = tmp_path.glob("scratch/wandb/wandb/offline-run-*/run-run0001.wandb")
     messages = read_offline_run(offline)
     assert messages["exit"][0].exit_code == 1
     assert len(messages["preempting"]) == 1
