@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from gc2l.analysis.figures.points import Source, missing_note, paper_columns, paper_label, reported, reproduced
-from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled
+from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled, ticks
 from gc2l.analysis.selection import RunIndex
 from gc2l.cells import Preset
 from gc2l.variants import VARIANTS
@@ -47,7 +47,7 @@ def reported_against_reproduced(presets: Mapping[str, Preset], index: RunIndex) 
     columns = paper_columns("table1", "table3", "table4")
     runs = reproduced(columns, presets, index)
     notes = missing_note(columns, [(source.network, source.dataset) for source in runs])
-    figure, axes = panels(max(len(runs), 1), panel_height=2.7)
+    figure, axes = panels(max(len(runs), 1), panel_height=2.7 if runs else 0.6)
     if not runs:
         placeholder(axes[0], "no run is recorded yet")
     for place, source in zip(axes, runs, strict=False):
@@ -95,4 +95,6 @@ def _draw(axes: Axes, source: Source) -> None:
     axes.set_ylim(min(means) - margin, max(means) + margin)
     axes.plot([0, 100], [0, 100], color="0.7", linewidth=0.8, scalex=False, scaley=False, zorder=1)
     axes.set_xlabel(f"reported error (%)\n{paper_label(source.network, source.dataset)}")
+    axes.xaxis.set_major_locator(ticks())
+    axes.yaxis.set_major_locator(ticks())
     axes.set_ylabel("reproduced error (%)")

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from gc2l.analysis.figures.points import Point, Source, missing_note, paper_columns, reported, reproduced
-from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled
+from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled, ticks
 from gc2l.analysis.selection import RunIndex
 from gc2l.analysis.statistics import Estimate, slope
 from gc2l.cells import Preset
@@ -71,14 +71,15 @@ def _draw(axes: Axes, source: Source, groups: Sequence[int]) -> None:
     for standard in source.of("sc"):
         axes.axhline(standard.error.value, color=mark("sc").color, linestyle=mark("sc").linestyle, linewidth=0.8)
     handles = [_draw_variant(axes, variant, points) for variant in VARIANTS if (points := source.of(variant))]
-    errors = [error for point in source.points for error in point.errors_percent]
-    margin = 0.07 * (max(errors) - min(errors)) or 1
-    axes.set_ylim(min(errors) - margin, max(errors) + margin)
+    heights = [height for line in axes.get_lines() for height in np.asarray(line.get_ydata())]
+    margin = 0.07 * (max(heights) - min(heights)) or 1
+    axes.set_ylim(min(heights) - margin, max(heights) + margin)
     axes.set_xscale("log", base=2)
     axes.set_xlim(0.85, 1.18 * max(groups))
     axes.set_xticks(groups, [str(n) for n in groups])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("groups n")
+    axes.yaxis.set_major_locator(ticks())
     axes.set_ylabel("test error (%)")
     # Below the axis, where no run can lie under it.
     axes.legend(
@@ -123,6 +124,8 @@ def _draw_band(axes: Axes, points: Sequence[Point], color: str) -> None:
     spread = [point.error.interval for point in points]
     low = [math.nan if interval is None else interval.low for interval in spread]
     high = [math.nan if interval is None else interval.high for interval in spread]
+    if not any(spread):
+        return
     if len(points) == 1:
         axes.vlines(points[0].groups, low, high, color=color, alpha=0.4, linewidth=2)
     else:

@@ -36,7 +36,7 @@ def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
     shown = [(scale, runs) for scale, runs in shown if runs]
     notes = missing_note(columns, [(scale.column.network, scale.column.dataset) for scale, _ in shown])
     if not shown:
-        figure, (axes,) = panels(1, panel_height=1.2)
+        figure, (axes,) = panels(1, panel_height=0.6)
         placeholder(axes, "no run is recorded yet")
         add_caption(figure, (_CAPTION, *notes))
         return figure

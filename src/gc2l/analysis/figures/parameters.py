@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from gc2l.analysis.figures.points import Point, Source, missing_note, paper_columns, reported, reproduced
-from gc2l.analysis.figures.style import FAINT, add_caption, mark, panels, placeholder, styled
+from gc2l.analysis.figures.style import FAINT, add_caption, mark, panels, placeholder, styled, ticks
 from gc2l.analysis.selection import RunIndex
 from gc2l.cells import Preset
 from gc2l.variants import VARIANTS
@@ -68,6 +68,7 @@ def _draw(axes: Axes, source: Source) -> None:
     _mark_groups(axes, source.points)
     axes.margins(x=0.08)
     axes.set_xlabel("parameters (millions)")
+    axes.yaxis.set_major_locator(ticks())
     axes.set_ylabel("test error (%)")
 
 
@@ -87,4 +88,5 @@ def _mark_groups(axes: Axes, points: Sequence[Point]) -> None:
     for groups, millions in shown.items():
         label = f"n = {groups}" if groups == 1 else f"{groups}"
         above = axes.get_xaxis_transform()
-        axes.text(millions, 0.02, label, transform=above, ha="center", va="bottom", color=FAINT, fontsize=7)
+        text = axes.text(millions, 0.02, label, transform=above, ha="center", va="bottom", color=FAINT, fontsize=7)
+        text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.6})  # on top of long intervals

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import LineStyleType
 
 from gc2l.variants import VARIANTS
@@ -57,7 +58,7 @@ FILE_FORMATS = tuple(_METADATA)
 
 _WIDTHS = (3.5, 5.2, 7.2)
 _CAPTION_MARGIN = 0.1
-_CAPTION_LETTERS_PER_INCH = 21.5
+_CAPTION_LETTERS_PER_INCH = 19.8
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ def panels(count: int, *, panel_height: float) -> tuple[Figure, list[Axes]]:
     return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
 
 
+def ticks() -> MaxNLocator:
+    """At most five round steps, for an axis of errors."""
+    return MaxNLocator(5, steps=(1, 2, 2.5, 5, 10))
+
+
 def placeholder(axes: Axes, text: str) -> None:
     """Say in an empty panel why it is empty."""
     axes.set_axis_off()
@@ -113,8 +119,7 @@ def add_caption(figure: Figure, paragraphs: Sequence[str]) -> None:
     """Add a caption below everything, as the last step: the figure grows by its height and its layout is settled."""
     width, height = figure.get_size_inches()
     letters = int(_CAPTION_LETTERS_PER_INCH * (width - 2 * _CAPTION_MARGIN))
-    unbroken = [paragraph.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}") for paragraph in paragraphs]
-    lines = [line for paragraph in unbroken for line in textwrap.wrap(paragraph, letters)]
+    lines = [line for paragraph in paragraphs for line in textwrap.wrap(_unbroken(paragraph), letters)]
     caption = figure.text(
         _CAPTION_MARGIN / width, 0, "\n".join(lines), va="bottom", fontsize=6.5, linespacing=1.3, color="0.3"
     )
@@ -122,10 +127,16 @@ def add_caption(figure: Figure, paragraphs: Sequence[str]) -> None:
     share = added / (height + added)
     caption.set_y(_CAPTION_MARGIN / (height + added))
     figure.set_size_inches(width, height + added)
-    figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share))
-    # Once for all formats: the layout takes longer than the drawing.
+    figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share), h_pad=0.07)
+    # Once for all formats, as the layout takes longer than the drawing; twice, as its first pass changes the ticks.
+    figure.draw_without_rendering()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+
+
+def _unbroken(text: str) -> str:
+    """Keep numbers with their names and units."""
+    return text.replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}").replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 @styled

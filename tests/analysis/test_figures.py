@@ -1,0 +1,198 @@
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from analysis.figure_runs import STORES, errors_of, full, partial
+from analysis.samples import CIFAR, IMAGENET, PRESETS
+from matplotlib.text import Text
+from records.samples import record
+from scipy import stats
+
+from gc2l.analysis import RunIndex
+from gc2l.analysis.figures import FIGURES
+from gc2l.analysis.figures.agreement import rank_correlation
+from gc2l.variants import VARIANTS
+
+PAPER = Path(__file__).parents[2] / "src" / "gc2l" / "paper"
+LABELS = {variant.label: name for name, variant in VARIANTS.items()}
+
+
+def drawn(name, records):
+    return FIGURES[name](PRESETS, RunIndex(records))
+
+
+def texts(figure):
+    return " ".join(text.get_text() for text in figure.findobj(Text)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def caption(figure):
+    return figure.texts[-1].get_text().replace("\N{NO-BREAK SPACE}", " ").replace("\n", " ")
+
+
+def lines(axes):
+    """The lines of a panel by label."""
+    return {line.get_label(): line for line in axes.get_lines()}
+
+
+def legend_texts(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def printed(table):
+    with (PAPER / f"{table}.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.mark.parametrize("name", ["fig5_error_vs_groups", "fig7_error_vs_groups"])
+def test_the_reported_points_are_those_of_the_csv_file(name):
+    table = {"fig5": "table3", "fig7": "table4"}[name[:4]]
+    rows = printed(table)
+    panels = dict.fromkeys((row["network"], row["dataset"]) for row in rows)
+    figure = drawn(name, [])
+    assert len(figure.axes) == len(panels)
+    for axes, panel in zip(figure.axes, panels, strict=True):
+        here = [row for row in rows if (row["network"], row["dataset"]) == panel and row["variant"] != "SC"]
+        found = {
+            (label, n, error)
+            for label, line in lines(axes).items()
+            if label in LABELS and label != "SC"
+            for n, error in zip(line.get_xdata(), line.get_ydata(), strict=True)
+        }
+        assert found == {(row["variant"], int(row["groups"]), float(row["error_percent"])) for row in here}
+
+
+def test_the_standard_convolution_stands_at_one_group():
+    (standard,) = (row for row in printed("table1") if row["variant"] == "SC" and row["dataset"] == "cifar100")
+    line = lines(drawn("fig5_error_vs_groups", []).axes[1])["SC"]
+    assert (list(line.get_xdata()), list(line.get_ydata())) == ([1], [float(standard["error_percent"])])
+
+
+def test_the_reported_parameters_are_those_of_the_csv_file():
+    rows = [row for row in printed("table1") if (row["dataset"], row["variant"]) == ("cifar10", "GC-2L")]
+    line = lines(drawn("error_vs_parameters", []).axes[0])["GC-2L"]
+    assert list(line.get_xdata()) == [float(row["parameters_millions"]) for row in rows]
+    assert list(line.get_ydata()) == [float(row["error_percent"]) for row in rows]
+
+
+@pytest.mark.parametrize("variant", ["gc", "gc2l", "shuffle", "flgc"])
+def test_the_slopes_drawn_and_written_are_those_of_another_least_squares(variant):
+    axes = drawn("fig5_error_vs_groups", full()).axes[3]
+    x, y = np.array([(np.log2(n), errors_of(variant, n, seed) / 100) for n in (2, 4, 8, 16) for seed in (1, 2, 3)]).T
+    slope, intercept = np.polyfit(x, y, 1)
+    label = VARIANTS[variant].label
+    line = lines(axes)[f"fit {label}"]
+    np.testing.assert_allclose(line.get_ydata(), slope * np.log2(line.get_xdata()) + intercept, rtol=1e-12)
+    residuals = y - slope * x - intercept
+    half = stats.t.ppf(0.975, 10) * np.sqrt(residuals @ residuals / 10 / ((x - x.mean()) ** 2).sum())
+    expected = f"{label}  {slope:.2f} [{slope - half:.2f}, {slope + half:.2f}]".replace("-0.", "\N{MINUS SIGN}0.")
+    assert expected in legend_texts(axes)
+
+
+def test_a_falling_error_has_a_minus_sign_and_the_name_keeps_its_hyphen():
+    records = [record(CIFAR.cell("gc2l", n, 1), errors=900 - n) for n in (2, 4, 8)]
+    (entry,) = legend_texts(drawn("fig5_error_vs_groups", records).axes[3])
+    assert entry.startswith("GC-2L  \N{MINUS SIGN}0.03 [\N{MINUS SIGN}")
+
+
+def test_means_and_their_bands():
+    axes = drawn("fig5_error_vs_groups", full()).axes[3]
+    errors = np.array([[errors_of("gc", n, seed) / 100 for seed in (1, 2, 3)] for n in (2, 4, 8, 16)])
+    np.testing.assert_allclose(lines(axes)["GC"].get_ydata(), errors.mean(axis=1))
+    half = stats.t.ppf(0.975, 2) * errors.std(axis=1, ddof=1) / np.sqrt(3)
+    edges = np.concatenate([errors.mean(axis=1) - half, errors.mean(axis=1) + half])
+    bands = [np.unique(band.get_paths()[0].vertices[:, 1]) for band in axes.collections if band.get_paths()]
+    assert any(np.isin(edges.round(9), band.round(9)).all() for band in bands)
+
+
+def test_one_seed_has_no_band():
+    axes = drawn("fig5_error_vs_groups", full(seeds=(1,))).axes[3]
+    assert not axes.collections
+
+
+def test_too_few_points_have_no_slope():
+    axes = drawn("fig5_error_vs_groups", partial()).axes[3]
+    assert legend_texts(axes) == ["GC  too few for a slope", "GC-2L  too few for a slope"]
+    assert not any(str(label).startswith("fit") for label in lines(axes))
+
+
+def test_a_scale_says_what_was_run_and_what_was_left_out():
+    figure = drawn("fig5_error_vs_groups", partial())
+    said = "Preset tiny: WideResNet-10-2 on Digits, 1 epoch, for WideResNet-28-10 on CIFAR-10; k = 1\N{EN DASH}2"
+    assert f"{said}; diverged and left out: GC n = 4, seed 2." in caption(figure)
+    assert "Not run at any scale yet: WideResNet-28-10 on CIFAR-100, WideResNet-34-2 on ImageNet." in caption(figure)
+    assert "tiny: WideResNet-10-2, k = 1\N{EN DASH}2\nDigits, 1 epoch" in [
+        axes.get_title("left") for axes in figure.axes
+    ]
+
+
+def test_a_scale_where_every_run_diverged_says_so():
+    figure = drawn("fig7_error_vs_groups", partial())
+    assert "every run diverged" in texts(figure)
+    assert "diverged and left out: GC n = 2, seed 1." in caption(figure)
+
+
+@pytest.mark.parametrize("name", ["fig4_loss", "reported_vs_reproduced"])
+def test_without_runs_the_figure_says_so(name):
+    assert "no run is recorded yet" in texts(drawn(name, []))
+
+
+@pytest.mark.parametrize("name", set(FIGURES) - {"schematic"})
+@pytest.mark.parametrize("kind", STORES)
+def test_every_scale_is_in_the_caption(name, kind):
+    said = caption(drawn(name, STORES[kind]()))
+    cifar = "tiny: WideResNet-10-2 on Digits, 1 epoch, for WideResNet-28-10 on CIFAR-10"
+    mobile = "tiny: MobileNetV2 x 0.25 on Digits at 32 px, 2 epochs, for MobileNetV2 on ImageNet"
+    assert (cifar in said) == (kind != "empty" and name != "fig7_error_vs_groups")
+    assert (mobile in said) == (kind != "empty" and name not in ("fig4_loss", "fig5_error_vs_groups"))
+
+
+def test_loss_curves_are_means_over_the_finished_seeds():
+    cells = [CIFAR.cell("gc", 4, seed) for seed in (1, 2, 3)]
+    runs = [record(cells[0]), record(cells[1]), record(cells[2], errors=None)]
+    doubled = runs[1].curve[0].model_copy(update={"train_loss": 3.0})
+    runs[1] = runs[1].model_copy(update={"curve": (doubled,)})
+    panels = drawn("fig4_loss", runs).axes
+    assert [axes.get_title() for axes in panels] == ["n = 2", "n = 4", "n = 8", "n = 16"]
+    assert [[list(line.get_ydata()) for line in axes.get_lines()] for axes in panels] == [[], [[2.0]], [], []]
+
+
+def test_the_standard_convolution_is_in_every_loss_panel():
+    panels = drawn("fig4_loss", full()).axes
+    assert all(list(lines(axes)) == ["SC", "GC", "GC-2L"] for axes in panels)
+
+
+def test_marks_of_agreement_are_reported_and_reproduced_errors():
+    axes = drawn("reported_vs_reproduced", full()).axes[1]
+    offsets = {marks.get_label(): marks.get_offsets() for marks in axes.collections}
+    rows = [row for row in printed("table4") if row["variant"] == "FLGC"]
+    expected = [
+        (
+            float(row["error_percent"]),
+            np.mean([errors_of("flgc", int(row["groups"]), seed) for seed in (1, 2, 3)]) / 100,
+        )
+        for row in rows
+    ]
+    np.testing.assert_allclose(offsets["FLGC"], expected)
+    assert "(13 marks)" in axes.get_title("left")
+
+
+def test_rank_correlation():
+    assert rank_correlation([(1, 10), (2, 20), (3, 15), (4, 40)]) == pytest.approx(1 - 6 * 2 / (4 * 15))
+    assert rank_correlation([(1, 3), (2, 2), (3, 1)]) == pytest.approx(-1)
+    assert rank_correlation([(1, 3), (2, 2)]) is None
+    assert rank_correlation([(1, 3), (2, 3), (3, 3)]) is None
+
+
+def test_runs_of_other_configurations_are_not_drawn():
+    changed = IMAGENET.cell("gc", 2, 1)
+    foreign = record(type(changed)(preset="tiny", model=changed.model, data=changed.data))
+    assert len(drawn("fig7_error_vs_groups", [foreign]).axes) == 1
+
+
+def test_figures_need_neither_torch_nor_pyplot():
+    code = "import sys, gc2l.analysis.figures; print({'torch', 'matplotlib.pyplot'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert found.strip() == "set()"

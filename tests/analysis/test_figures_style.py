@@ -1,0 +1,95 @@
+import importlib
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import matplotlib
+import pytest
+from analysis.figure_runs import STORES, full
+from analysis.samples import PRESETS
+from matplotlib.colors import to_hex
+
+from gc2l.analysis import RunIndex
+from gc2l.analysis.figures import FIGURES, FILE_FORMATS, style, to_bytes
+from gc2l.analysis.figures.style import mark
+from gc2l.variants import VARIANTS
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+STARTS = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
+
+
+def test_every_variant_has_its_own_colour_marker_and_line():
+    for attribute in ("color", "marker", "linestyle"):
+        assert len({getattr(mark(variant), attribute) for variant in VARIANTS}) == len(VARIANTS)
+
+
+def test_a_variant_looks_the_same_in_every_figure():
+    index = RunIndex(full())
+    for name in set(FIGURES) - {"schematic"}:
+        for axes in FIGURES[name](PRESETS, index).axes:
+            for line in axes.get_lines():
+                for variant, entry in VARIANTS.items():
+                    if line.get_label() in (entry.label, f"fit {entry.label}"):
+                        assert to_hex(line.get_color()) == mark(variant).color.lower(), name
+
+
+def test_a_new_variant_gets_the_next_mark_as_long_as_there_are_marks(monkeypatch):
+    more = dict(VARIANTS) | {f"new{number}": VARIANTS["gc"] for number in range(3)}
+    monkeypatch.setattr(style, "VARIANTS", more)
+    assert mark("new0") not in [mark(variant) for variant in VARIANTS]
+    with pytest.raises(ValueError, match="'new2' is number 8, there are only 7 marks"):
+        mark("new2")
+
+
+def test_what_is_unknown_is_refused():
+    with pytest.raises(ValueError, match="variant='dense' is unknown; choose one of 'sc', 'gc'"):
+        mark("dense")
+    with pytest.raises(ValueError, match="file_format='gif' is unknown; choose one of svg, pdf, png"):
+        to_bytes(FIGURES["schematic"](PRESETS, RunIndex([])), "gif")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("kind", STORES)
+def test_nothing_is_cut_off_and_no_panel_lies_on_another(name, kind):
+    figure = FIGURES[name](PRESETS, RunIndex(STORES[kind]()))
+    page, drawn = figure.bbox_inches, figure.get_tightbbox()
+    assert drawn.x0 >= 0
+    assert drawn.y0 >= 0
+    assert drawn.x1 <= page.x1
+    assert drawn.y1 <= page.y1
+    caption = figure.texts[-1].get_window_extent()
+    boxes = [axes.get_tightbbox() for axes in figure.axes]
+    assert not any(first.overlaps(second) for first, second in combinations([*boxes, caption], 2))
+
+
+@pytest.mark.parametrize("kind", ["partial", "full"])
+def test_marks_and_fits_lie_inside_their_panels(kind):
+    for axes in FIGURES["fig5_error_vs_groups"](PRESETS, RunIndex(STORES[kind]())).axes:
+        low, high = axes.get_ylim()
+        assert all(low < height < high for line in axes.get_lines() for height in line.get_ydata())
+
+
+@pytest.mark.parametrize("file_format", FILE_FORMATS)
+def test_the_same_figure_is_the_same_file_whatever_the_caller_has_set(file_format):
+    def file():
+        return to_bytes(FIGURES["fig7_error_vs_groups"](PRESETS, RunIndex(full())), file_format)
+
+    first = file()
+    assert first.startswith(STARTS[file_format])
+    with matplotlib.rc_context({"font.size": 20, "axes.grid": False, "svg.hashsalt": "other", "savefig.dpi": 50}):
+        assert file() == first
+        assert matplotlib.rcParams["font.size"] == 20
+
+
+def test_the_script_writes_every_figure_and_says_where(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(EXPERIMENTS))
+    script = importlib.import_module("figures")
+    some = {name: FIGURES[name] for name in ("fig4_loss", "fig7_error_vs_groups")}  # all of them take long
+    monkeypatch.setattr(script, "FIGURES", some)
+    monkeypatch.setattr(
+        sys, "argv", ["figures.py", "--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "out")]
+    )
+    assert script.main() == 0
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in paths] == [f"{name}.{suffix}" for name in some for suffix in FILE_FORMATS]
+    assert all(path.read_bytes().startswith(STARTS[path.suffix[1:]]) for path in paths)
