@@ -1,5 +1,6 @@
 """Checkpoints of a rank-local network: each rank writes its share, and any number of ranks can read them."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def save_sharded(
         folder: on a file system that all ranks see.
         network: rank-local.
         optimizer: of its parameters.
-        progress: values that are alike on all ranks, such as epoch and learning rate.
+        progress: JSON values that are alike on all ranks, such as the epoch and the curve.
         mesh: of (data, channel).
     """
     partial = folder.with_name(f"{folder.name}.partial")
@@ -35,7 +36,7 @@ def save_sharded(
         shutil.rmtree(partial, ignore_errors=True)
     dist.barrier()
     state = _tensors(network, mesh) | _moments(network, optimizer, mesh)
-    dcp.save({**state, "progress": progress}, checkpoint_id=partial)
+    dcp.save({**state, "progress": json.dumps(progress)}, checkpoint_id=partial)
     dist.barrier()
     if dist.get_rank() == 0:
         outdated = folder.with_name(f"{folder.name}.outdated")
@@ -65,9 +66,9 @@ def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: D
         for key in _moment_names(name, saved):
             optimizer.state[parameter][key] = parameter.detach().clone().zero_()
     state |= _moments(network, optimizer, mesh)
-    wanted: dict[str, Any] = {**state, "progress": _blank(saved)}
+    wanted: dict[str, Any] = {**state, "progress": ""}
     dcp.load(wanted, checkpoint_id=folder)
-    return wanted["progress"]
+    return json.loads(wanted["progress"])
 
 
 def _tensors(network: nn.Module, mesh: DeviceMesh) -> dict[str, Any]:
@@ -95,11 +96,6 @@ def _moment_names(parameter: str, saved: dict[str, Any]) -> Iterator[str]:
         key, _, path = rest.partition("/")
         if kind == "optimizer" and path == parameter:
             yield key
-
-
-def _blank(saved: dict[str, Any]) -> dict[str, Any]:
-    """An entry for everything below "progress", for the reader to fill."""
-    return {name.removeprefix("progress."): None for name in saved if name.startswith("progress.")}
 
 
 def _check(folder: Path, shapes: dict[str, tuple[int, ...]], saved: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """The end of the network, where the channels of all ranks meet: dropout of the pooled features, and the logits."""
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -63,5 +62,5 @@ class SharedDropout(nn.Module):
         if not self.training or self.p == 0:
             return features
         rows, channels = features.shape
-        factors = F.dropout(torch.ones(rows, channels * self.link.size).to(features), self.p)
+        factors = F.dropout(features.new_ones(rows, channels * self.link.size), self.p)
         return features * self.link.own(factors, 1)

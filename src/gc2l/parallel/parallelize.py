@@ -104,5 +104,7 @@ def _fingerprint(network: nn.Module) -> str:
     digest = hashlib.sha256(str(network).encode())
     for name, value in network.state_dict().items():
         flat = value.detach().double()
-        digest.update(f"{name} {tuple(value.shape)} {value.dtype} {flat.sum()!r} {(flat * flat).sum()!r}".encode())
+        # Fewer digits than the sums have: other processors add in another order.
+        sums = f"{float(flat.sum()):.6e} {float(flat.square().sum()):.6e}"
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype} {sums}".encode())
     return digest.hexdigest()[:12]
