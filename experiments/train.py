@@ -7,8 +7,13 @@ a flag (--help lists them). A cell that differs from its preset in more than con
 "custom". A cell that has a record is not trained again without --retrain, one that another process is training is
 waited for.
 
+Started by torchrun, several processes divide the channels of the network, and with more of them also each batch:
+
+    torchrun --nproc-per-node 2 experiments/train.py --convolution gc2l-n4 --parallel.channels 2
+
 Exit status: 0 when the cell has its record (a diverged run has one, too), 2 after a wrong argument or missing images,
-130 after Ctrl-C or SIGTERM (the same command continues where it was), 1 after any other failure.
+130 after Ctrl-C or SIGTERM (the same command continues where it was), 1 after any other failure, such as a
+lost rank.
 """
 
 import sys
@@ -17,11 +22,12 @@ from typing import Annotated
 
 import tyro
 
-from gc2l.campaign import run_cell
+from gc2l.campaign import run_cell, run_cell_on_ranks
 from gc2l.cell_arguments import choose_template, own_cell
 from gc2l.cells import Cell
 from gc2l.command_line import run_script
-from gc2l.records import RunStore
+from gc2l.parallel import Parallel, RankError, join_job
+from gc2l.records import Record, RunStore
 from gc2l.training import Execution
 
 PRESETS = Path(__file__).parent / "presets"
@@ -35,6 +41,7 @@ def main() -> int:
         cell: Annotated[Cell, tyro.conf.arg(name="")] = template,
         convolution: str | None = None,
         execution: Execution = Execution(),  # noqa: B008  frozen
+        parallel: Parallel = Parallel(),  # noqa: B008  frozen
         runs: Path = Path("results/runs"),
         retrain: bool = False,
     ) -> int:
@@ -44,11 +51,18 @@ def main() -> int:
             cell: what to train.
             convolution: variant and groups in one, such as gc2l-n4; in place of --model.variant and --model.groups.
             execution: how to train it.
+            parallel: how several processes share the work.
             runs: folder of the records.
             retrain: train even if the cell has a record.
         """
         own, store = own_cell(cell, preset), RunStore(runs)
-        record = run_cell(own, store, execution, retrain=retrain)
+        with join_job(parallel, device=execution.resolved_device()) as job:
+            if job is None:
+                record: Record | None = run_cell(own, store, execution, retrain=retrain)
+            else:
+                record = run_cell_on_ranks(own, store, execution, job, retrain=retrain)
+        if record is None:
+            return 0  # rank 0 speaks
         if record.test is None:
             print(f"{store.path(own)}: diverged: {record.message}")
             return 0
@@ -62,5 +76,14 @@ def main() -> int:
     return tyro.cli(train_cell, description=__doc__)
 
 
+def main_on_ranks() -> int:
+    """A lost rank ends the others with one line each."""
+    try:
+        return main()
+    except RankError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main_on_ranks)

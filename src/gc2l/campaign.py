@@ -5,19 +5,25 @@ Several processes may work on the same cells: none is trained by two of them.
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from gc2l.cells import Cell
+from gc2l.parallel import Job
 from gc2l.records import Record, RunStore, describe_environment, make_record
-from gc2l.training import Execution, report_to_sweep, train
+from gc2l.training import Execution, Outcome, report_to_sweep, train
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 """The checkout that an editable install runs from; records name its commit."""
 
 
-def run_cell(cell: Cell, store: RunStore, execution: Execution, *, retrain: bool = False) -> Record:
+Train = Callable[[Cell, Execution], Outcome]
+
+
+def run_cell(
+    cell: Cell, store: RunStore, execution: Execution, *, retrain: bool = False, train: Train = train
+) -> Record:
     """The record of `cell`: the one in `store`, or that of a run made now.
 
     A cell that another process is training is waited for. The W&B sweep that handed out a cell is told its record.
@@ -27,6 +33,7 @@ def run_cell(cell: Cell, store: RunStore, execution: Execution, *, retrain: bool
         store: where records are looked up and saved.
         execution: how to train.
         retrain: train even if there is a record, which the new one then replaces.
+        train: does the training.
 
     Raises:
         Everything that `gc2l.training.train` raises. A diverged run raises nothing: its record says so.
@@ -44,6 +51,34 @@ def run_cell(cell: Cell, store: RunStore, execution: Execution, *, retrain: bool
                 return trained
         record = found
     report_to_sweep(cell, execution, curve=[epoch.model_dump() for epoch in record.curve], status=record.status)
+    return record
+
+
+def run_cell_on_ranks(
+    cell: Cell, store: RunStore, execution: Execution, job: Job, *, retrain: bool = False
+) -> Record | None:
+    """`run_cell` with the channels divided between the ranks of `job`, all of which call.
+
+    Rank 0 keeps the records, and the others wait to hear whether there is anything to train.
+
+    Returns:
+        The record on rank 0, None on the others.
+    """
+    if job.rank > 0:
+        if job.hear() == "train":
+            train(cell, execution, job)
+        return None
+    word = "nothing to train"
+
+    def train_on_ranks(cell: Cell, execution: Execution) -> Outcome:
+        nonlocal word
+        word = "train"
+        job.tell(word)
+        return train(cell, execution, job)
+
+    record = run_cell(cell, store, execution, retrain=retrain, train=train_on_ranks)
+    if word != "train":
+        job.tell(word)
     return record
 
 

@@ -68,7 +68,7 @@ def read_cell(arguments: Sequence[str], presets: Path) -> tuple[Cell, RunStore]:
     """The cell that `experiments/train.py` would train with these arguments, and where its record belongs.
 
     Args:
-        arguments: each as `--name=value`; those of the execution change nothing here.
+        arguments: each as `--name=value`; those of the execution and of the ranks change nothing here.
         presets: folder of the presets.
 
     Raises:
@@ -84,4 +84,6 @@ def read_cell(arguments: Sequence[str], presets: Path) -> tuple[Cell, RunStore]:
     ) -> tuple[Cell, RunStore]:
         return own_cell(cell, preset), RunStore(runs)
 
-    return tyro.cli(cell_and_store, args=[entry for entry in arguments if not entry.startswith("--execution.")])
+    return tyro.cli(
+        cell_and_store, args=[entry for entry in arguments if not entry.startswith(("--execution.", "--parallel."))]
+    )

@@ -8,8 +8,9 @@ In addition to the shapes of `gc2l.nn`: p is the number of channel ranks, j the 
 channels j c/p to (j + 1) c/p - 1 of an activation with c channels; "own" means these, and what produces them.
 """
 
-from gc2l.parallel.checkpoint import load_sharded, save_sharded
+from gc2l.parallel.checkpoint import load_sharded, read_progress, save_sharded
 from gc2l.parallel.data_parallel import average_buffers, average_gradients
+from gc2l.parallel.job import Job, Parallel, join_job
 from gc2l.parallel.layer_split import split_layers
 from gc2l.parallel.link import RankError
 from gc2l.parallel.mesh import check_same_on_all_ranks, make_mesh
@@ -19,7 +20,9 @@ from gc2l.parallel.traffic import layer_shapes, record_traffic
 from gc2l.parallel.wire import LayerShape, Traffic, layer_traffic, network_traffic
 
 __all__ = [
+    "Job",
     "LayerShape",
+    "Parallel",
     "RankError",
     "Traffic",
     "average_buffers",
@@ -27,6 +30,7 @@ __all__ = [
     "check_same_on_all_ranks",
     "consolidate",
     "distribute",
+    "join_job",
     "layer_shapes",
     "layer_traffic",
     "load_sharded",
@@ -34,6 +38,7 @@ __all__ = [
     "network_traffic",
     "parallelize",
     "placements",
+    "read_progress",
     "record_traffic",
     "save_sharded",
     "split_layers",

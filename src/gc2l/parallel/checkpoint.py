@@ -1,11 +1,11 @@
 """Checkpoints of a rank-local network: each rank writes its share, and any number of ranks can read them."""
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
 from gc2l.parallel.state import distribute
+
+PROGRESS = "progress.pt"
+"""The file of a sharded checkpoint that holds what is alike on all ranks."""
 
 
 def save_sharded(
@@ -28,7 +31,7 @@ def save_sharded(
         folder: on a file system that all ranks see.
         network: rank-local.
         optimizer: of its parameters.
-        progress: JSON values that are alike on all ranks, such as the epoch and the curve.
+        progress: plain values that are alike on all ranks, such as the epoch and the curve.
         mesh: of (data, channel).
     """
     partial = folder.with_name(f"{folder.name}.partial")
@@ -36,9 +39,10 @@ def save_sharded(
         shutil.rmtree(partial, ignore_errors=True)
     dist.barrier()
     state = _tensors(network, mesh) | _moments(network, optimizer, mesh)
-    dcp.save({**state, "progress": json.dumps(progress)}, checkpoint_id=partial)
+    dcp.save(state, checkpoint_id=partial)
     dist.barrier()
     if dist.get_rank() == 0:
+        torch.save(progress, partial / PROGRESS)
         outdated = folder.with_name(f"{folder.name}.outdated")
         if folder.exists():
             folder.rename(outdated)
@@ -66,9 +70,17 @@ def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: D
         for key in _moment_names(name, saved):
             optimizer.state[parameter][key] = parameter.detach().clone().zero_()
     state |= _moments(network, optimizer, mesh)
-    wanted: dict[str, Any] = {**state, "progress": ""}
-    dcp.load(wanted, checkpoint_id=folder)
-    return json.loads(wanted["progress"])
+    dcp.load(state, checkpoint_id=folder)
+    return read_progress(folder)
+
+
+def read_progress(folder: Path) -> dict[str, Any]:
+    """The `progress` of a sharded checkpoint.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint.
+    """
+    return torch.load(folder / PROGRESS, map_location="cpu", weights_only=True)
 
 
 def _tensors(network: nn.Module, mesh: DeviceMesh) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from gc2l.cells import Cell
 from gc2l.records.environment import Environment
-from gc2l.records.schema import Epoch, Execution, Record, Score
+from gc2l.records.schema import Epoch, Execution, Parallelism, Rank, Record, Score
 
 if TYPE_CHECKING:  # training imports torch, records do not
     from gc2l.training.outcome import Outcome
@@ -18,6 +18,7 @@ def make_record(cell: Cell, outcome: "Outcome", *, environment: Environment) -> 
     """
     hardware = environment.hardware.model_copy(update={"accelerator": outcome.accelerator})
     errors = outcome.test_errors
+    ranks = tuple(Rank.model_validate(rank, from_attributes=True) for rank in outcome.ranks)
     return Record(
         preset=cell.preset,
         configuration=cell.configuration(),
@@ -29,6 +30,7 @@ def make_record(cell: Cell, outcome: "Outcome", *, environment: Environment) -> 
         versions=environment.versions,
         hardware=hardware,
         execution=Execution.model_validate(outcome.execution),
+        parallel=None if outcome.overlap is None else Parallelism(overlap=outcome.overlap, ranks=ranks),
         data_fingerprint=outcome.data_fingerprint,
         parameters=outcome.parameters,
         parameters_per_processor=outcome.parameters_per_processor,

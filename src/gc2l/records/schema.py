@@ -52,6 +52,36 @@ class Execution(_Part):
     threads: Positive
 
 
+class Rank(_Part):
+    """One process of a channel-parallel run.
+
+    Attributes:
+        rank: its number.
+        channel, data: its place among those that divide the channels, and those that divide a batch.
+        host: the machine it ran on.
+        parameters: those it held.
+        peak_memory_bytes: its highest memory use.
+        collectives: number of collectives in the first training step.
+        received_bytes: bytes that it had at least to get from others in that step.
+    """
+
+    rank: Count
+    channel: Count
+    data: Count
+    host: str
+    parameters: Positive
+    peak_memory_bytes: Count
+    collectives: Count
+    received_bytes: Count
+
+
+class Parallelism(_Part):
+    """The processes of a channel-parallel run, and whether GC-2L computed while it communicated."""
+
+    overlap: bool
+    ranks: Annotated[tuple[Rank, ...], Field(min_length=1)]
+
+
 class Epoch(_Part):
     """One pass over the training set, counted from 1; the learning rate is that of its last step."""
 
@@ -108,6 +138,8 @@ class Record(_Part):
         versions: of Python and of the packages that decide a result.
         hardware: the machine.
         execution: how it was used.
+        parallel: the ranks that divided channels; None where one process trained, and in records from before there
+            was such training.
         data_fingerprint: hash of the images and labels.
         parameters: nominal number of parameters of the network, in all groups.
         parameters_per_processor: of them, those that one of n processors holds.
@@ -132,6 +164,7 @@ class Record(_Part):
     versions: dict[str, str]
     hardware: Hardware
     execution: Execution
+    parallel: Parallelism | None = None
     data_fingerprint: str
     parameters: Positive
     parameters_per_processor: Positive

@@ -1,6 +1,7 @@
 """Checkpoints that are never half-written, and the choice of the one to resume from."""
 
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
+
+from gc2l.parallel import read_progress
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -27,7 +30,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class EpochCheckpoint(Checkpoint):
-    """Save a checkpoint after each epoch, named by it, and keep the newest two."""
+    """Save a checkpoint after each epoch, named by it, and keep the newest two: files, or folders of several ranks."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -36,8 +39,9 @@ class EpochCheckpoint(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save; Lightning calls checkpoint callbacks after the module has completed the epoch's results."""
         trainer.save_checkpoint(self.folder / f"{trainer.current_epoch + 1:04d}.ckpt")
-        for old in sorted(self.folder.glob("*.ckpt"))[:-2]:
-            old.unlink()
+        if trainer.is_global_zero:
+            for old in sorted(self.folder.glob("*.ckpt"))[:-2]:
+                shutil.rmtree(old) if old.is_dir() else old.unlink()
 
 
 def newest_readable(folder: Path) -> Path | None:
@@ -48,7 +52,7 @@ def newest_readable(folder: Path) -> Path | None:
     """
     for path in sorted(folder.glob("*.ckpt"), reverse=True):
         try:
-            torch.load(path, map_location="cpu", weights_only=True)
+            read_progress(path) if path.is_dir() else torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:
             aside = path.with_suffix(".unreadable")
             path.replace(aside)

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR
 
 from gc2l.cells import TrainingConfig
+from gc2l.parallel import Job, average_buffers, average_gradients, parallelize
 from gc2l.training.outcome import EpochResult
 
 Batch = tuple[Tensor, Tensor]  # images (N, 3, H, W), labels (N,)
@@ -30,6 +31,7 @@ class ImageClassifier(pl.LightningModule):
         training: optimiser and schedule.
         seed: with the epoch's number it seeds what the network itself draws, such as dropout.
         compile: send full training batches through torch.compile.
+        job: the ranks that divide the network's channels, and with more ranks than that the images of each batch.
 
     Attributes:
         curve: results of the completed epochs, kept in checkpoints.
@@ -37,14 +39,25 @@ class ImageClassifier(pl.LightningModule):
         wall_seconds: time of the completed epochs, kept in checkpoints.
 
     Raises:
+        RankError: while training, if another rank is lost.
         DivergedError: at most one step after the training loss became infinite or NaN.
     """
 
-    def __init__(self, network: nn.Module, training: TrainingConfig, *, seed: int, compile: bool = False) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        training: TrainingConfig,
+        *,
+        seed: int,
+        compile: bool = False,
+        job: Job | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.training_config = training
         self.seed = seed
+        self.job = job
+        self._divided = False
         self.curve: list[EpochResult] = []
         self.test_errors: int | None = None
         self.wall_seconds = 0.0
@@ -64,6 +77,12 @@ class ImageClassifier(pl.LightningModule):
     def _loss_and_errors(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         logits = self.network(images).float()
         return F.cross_entropy(logits, labels), (logits.argmax(dim=1) != labels).sum()
+
+    def configure_model(self) -> None:
+        """Divide the network between the ranks of the job, once."""
+        if self.job is not None and not self._divided:
+            parallelize(self.network, self.job.mesh, overlap=self.job.overlap)
+            self._divided = True
 
     def configure_optimizers(self) -> Any:
         """SGD with momentum and the step or one-cycle schedule."""
@@ -99,29 +118,46 @@ class ImageClassifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
-        images, labels = batch
+        images, labels = self._own_share(batch)
         # Another batch size would compile a second time, for one batch an epoch.
         full = self._compiled is not None and len(labels) == self.training_config.batch_size
         step = self._compiled if full and self._compiled is not None else self._loss_and_errors
         loss, errors = step(images, labels)
-        self._last_loss = loss.detach()
-        self._train.add(self._last_loss, errors, len(labels))
+        self._train.add(loss.detach(), errors, len(labels))
+        if self.job is not None:
+            # The mean of the data ranks' gradients is to be that of the whole batch, also where shares are uneven.
+            loss = loss * (len(labels) * self.job.data_ranks / len(batch[1]))
+            self._last_loss = self.job.sum_over_data(loss.detach(), "loss")
+        else:
+            self._last_loss = loss.detach()
         return loss
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Average the gradients over the data ranks."""
+        if self.job is not None:
+            average_gradients(self.network, self.job.mesh)
 
     def on_validation_epoch_start(self) -> None:
         """The training pass is over: stop its clock once the device has finished."""
         self._check_finite()
         self._training_seconds = time.perf_counter() - self._epoch_started
+        if self.job is not None:
+            average_buffers(self.network, self.job.mesh)
         self._test = _Sums()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Loss and errors of one batch of test images."""
-        images, labels = batch
+        images, labels = self._own_share(batch)
+        if not len(labels):
+            return
         loss, errors = self._loss_and_errors(images, labels)
         self._test.add(loss, errors, len(labels))
 
     def on_train_epoch_end(self) -> None:
         """Complete the epoch: a point on the curves, which the loggers and the checkpoint receive."""
+        if self.job is not None:
+            self._train.sum_over(self.job, self.device)
+            self._test.sum_over(self.job, self.device)
         train_loss, train_errors = self._train.mean_loss(), self._train.errors()
         test_loss, test_errors = self._test.mean_loss(), self._test.errors()
         if not math.isfinite(test_loss):
@@ -138,7 +174,8 @@ class ImageClassifier(pl.LightningModule):
         self.curve.append(result)
         self.test_errors = test_errors
         self.wall_seconds += time.perf_counter() - self._epoch_started
-        self.log_dict({name: value for name, value in asdict(result).items() if name != "epoch"})
+        values = {name: value for name, value in asdict(result).items() if name != "epoch"}
+        self.log_dict(values, sync_dist=self.job is not None)  # alike on all ranks but for the seconds
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the curve with the weights, so that a resumed run has one curve."""
@@ -151,6 +188,12 @@ class ImageClassifier(pl.LightningModule):
         self.curve = [EpochResult(**point) for point in checkpoint["curve"]]
         self.test_errors = checkpoint["test_errors"]
         self.wall_seconds = checkpoint["wall_seconds"]
+
+    def _own_share(self, batch: Batch) -> Batch:
+        if self.job is None:
+            return batch
+        images, labels = batch
+        return self.job.share(images), self.job.share(labels)
 
     def _check_finite(self) -> None:
         if self._last_loss is not None and not torch.isfinite(self._last_loss):
@@ -175,6 +218,12 @@ class _Sums:
         self.rows += rows
         self._loss = self._loss + mean_loss * rows
         self._errors = self._errors + errors
+
+    def sum_over(self, job: Job, device: torch.device) -> None:
+        """Add the sums of the other data ranks."""
+        own = torch.tensor([self.rows, float(self._loss), int(self._errors)], dtype=torch.float64, device=device)
+        rows, loss, errors = job.sum_over_data(own, "sums of the epoch").tolist()
+        self.rows, self._loss, self._errors = int(rows), loss, int(errors)
 
     def mean_loss(self) -> float:
         return float(self._loss) / self.rows

@@ -36,13 +36,27 @@ class Execution:
     scratch: Path = Path(".scratch")
     progress: bool = True
 
+    def resolved_device(self) -> str:
+        """The device: "cpu", "cuda" or "mps".
+
+        Raises:
+            ValueError: one that this machine lacks.
+        """
+        present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        if self.device == "auto":
+            return next(name for name in ("cuda", "mps", "cpu") if present[name])
+        if not present[self.device]:
+            have = ", ".join(name for name, here in present.items() if here)
+            raise ValueError(f"execution.device={self.device!r} is not available on this machine; it has {have}")
+        return self.device
+
     def resolve(self, training_images: int) -> "ResolvedExecution":
         """Settle the open choices for a run that will see `training_images` images on this machine.
 
         Raises:
             ValueError: a device that this machine lacks.
         """
-        device = _resolve_device(self.device)
+        device = self.resolved_device()
         precision = self.precision
         if precision == "auto":
             precision = "bfloat16" if _multiplies_bfloat16(device) else "float32"
@@ -70,16 +84,6 @@ class ResolvedExecution:
     compile: bool
     channels_last: bool
     threads: int
-
-
-def _resolve_device(device: str) -> str:
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if device == "auto":
-        return next(name for name in ("cuda", "mps", "cpu") if present[name])
-    if not present[device]:
-        have = ", ".join(name for name, here in present.items() if here)
-        raise ValueError(f"execution.device={device!r} is not available on this machine; it has {have}")
-    return device
 
 
 def _multiplies_bfloat16(device: str) -> bool:

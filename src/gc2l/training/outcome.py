@@ -27,6 +27,30 @@ class EpochResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RankResult:
+    """What one rank of a channel-parallel run has to tell.
+
+    Attributes:
+        rank: number of the process.
+        channel, data: its place in the mesh.
+        host: the machine it ran on.
+        parameters: those it held.
+        peak_memory_bytes: as in `Outcome`, of this rank.
+        collectives: number of collectives that the first training step started.
+        received_bytes: bytes that this rank had at least to get from others in that step.
+    """
+
+    rank: int
+    channel: int
+    data: int
+    host: str
+    parameters: int
+    peak_memory_bytes: int
+    collectives: int
+    received_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """A run that has ended.
 
@@ -44,6 +68,8 @@ class Outcome:
         wall_seconds: training and testing, summed over all sessions of a resumed run.
         images_per_second: training images per second of training time, compilation included.
         peak_memory_bytes: peak of the accelerator's allocations, or on a CPU of the process's resident memory.
+        overlap: whether GC-2L computed while it communicated; None in one process.
+        ranks: one for each process of a channel-parallel run, none for one process.
         started, finished: times in UTC; `started` is that of the last session.
     """
 
@@ -60,5 +86,7 @@ class Outcome:
     wall_seconds: float
     images_per_second: float
     peak_memory_bytes: int
+    overlap: bool | None
+    ranks: tuple[RankResult, ...]
     started: datetime
     finished: datetime

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +11,13 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerStatus
 from safetensors.torch import save_file
+from torch import Tensor
 
 from gc2l.cells import Cell
 from gc2l.data import dataset_facts, make_data_module
 from gc2l.models import build_model, count_parameters
+from gc2l.parallel import Job, consolidate
+from gc2l.training.channel_parallel import StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
 from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
@@ -24,38 +28,49 @@ from gc2l.training.outcome import Outcome
 _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
-def train(cell: Cell, execution: Execution) -> Outcome:
+def train(cell: Cell, execution: Execution, job: Job | None = None) -> Outcome:
     """Train `cell`, continuing from its newest checkpoint if an earlier session was stopped.
 
     The final weights stay in `weights_path(cell, execution)`; the checkpoints are removed once the run has ended.
 
+    Args:
+        cell: what to train.
+        execution: how to train it.
+        job: the other ranks, if channels are divided between several; all of them call.
+
     Raises:
-        ValueError: a group count that does not divide the network's channels, or a device that is not there.
+        ValueError: a group count that does not divide the network's channels, ranks that do not divide the groups or
+            train different cells, or a device that is not there.
+        RankError: another rank died, or did not answer in time.
         FileNotFoundError: the images are missing and cannot be downloaded.
         KeyboardInterrupt: the run was stopped; the checkpoint of the last completed epoch is kept.
     """
     started = datetime.now(UTC)
+    if job is not None:
+        execution = prepare_ranks(cell, execution, job)
     resolved = execution.resolve(dataset_facts(cell.data.name).train_rows * cell.training.epochs)
     data = make_data_module(
         cell.data, batch_size=cell.training.batch_size, seed=cell.seed, channels_last=resolved.channels_last
     )
     torch.manual_seed(cell.seed)
     network = build_model(cell.model, data.num_classes)
+    parameters = count_parameters(network, groups=cell.model.groups)
     data.prepare_data()
     data.setup("fit")
     torch.set_num_threads(resolved.threads)
     if resolved.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    module = ImageClassifier(network, cell.training, seed=cell.seed, compile=resolved.compile)
-    folder = execution.scratch / "checkpoints" / cell.identity
+    module = ImageClassifier(network, cell.training, seed=cell.seed, compile=resolved.compile, job=job)
+    folder = execution.scratch / "checkpoints" / (cell.identity if job is None else f"{cell.identity}-sharded")
+    leads = job is None or job.rank == 0
+    traffic = StepTraffic()
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(resolved.device, resolved.device),
-        devices=1,
+        **({"devices": 1, "plugins": [AtomicCheckpointIO()]} if job is None else ranks_of_trainer(job)),
         precision=_PRECISIONS[resolved.precision],  # type: ignore[arg-type]
         max_epochs=cell.training.epochs,
-        callbacks=[EpochCheckpoint(folder)],
-        plugins=[AtomicCheckpointIO()],
-        logger=make_loggers(cell, execution),
+        callbacks=[EpochCheckpoint(folder), *([] if job is None else [traffic])],
+        logger=make_loggers(cell, execution) if leads else False,
         enable_progress_bar=execution.progress and sys.stdout.isatty(),
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -66,7 +81,7 @@ def train(cell: Cell, execution: Execution) -> Outcome:
     message = None
     status: Status = "failed"
     try:
-        trainer.fit(module, data, ckpt_path=newest_readable(folder))
+        trainer.fit(module, data, ckpt_path=_newest(folder, job))
         status = "stopped" if trainer.state.status == TrainerStatus.INTERRUPTED else "finished"
     except DivergedError as error:
         status, message = "diverged", str(error)
@@ -76,10 +91,12 @@ def train(cell: Cell, execution: Execution) -> Outcome:
         close_loggers(trainer.loggers, status)
     if status == "stopped":
         raise KeyboardInterrupt
-    if message is None:
-        save_weights(network, weights_path(cell, execution))
-    shutil.rmtree(folder, ignore_errors=True)
-    parameters = count_parameters(network, groups=cell.model.groups)
+    ranks = () if job is None else describe_ranks(network, traffic.traffic, job, resolved.device)
+    weights = network.state_dict() if job is None else consolidate(network, job.mesh)
+    if leads:
+        if message is None:
+            save_weights(weights, weights_path(cell, execution))
+        shutil.rmtree(folder, ignore_errors=True)
     seconds = sum(point.seconds for point in module.curve)
     return Outcome(
         status="finished" if message is None else "diverged",
@@ -95,6 +112,8 @@ def train(cell: Cell, execution: Execution) -> Outcome:
         wall_seconds=module.wall_seconds,
         images_per_second=data.train_rows * len(module.curve) / seconds if seconds else 0.0,
         peak_memory_bytes=peak_memory_bytes(resolved.device),
+        overlap=None if job is None else job.overlap,
+        ranks=ranks,
         started=started,
         finished=datetime.now(UTC),
     )
@@ -105,7 +124,13 @@ def weights_path(cell: Cell, execution: Execution) -> Path:
     return execution.scratch / "weights" / f"{cell.slug}-{cell.identity}.safetensors"
 
 
-def save_weights(network: torch.nn.Module, path: Path) -> None:
-    """Write the state of `network` as safetensors."""
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write the state of a network as safetensors."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous().cpu() for name, value in network.state_dict().items()}, path)
+    save_file({name: value.contiguous().cpu() for name, value in weights.items()}, path)
+
+
+def _newest(folder: Path, job: Job | None) -> Path | None:
+    if job is None:
+        return newest_readable(folder)
+    return job.agree(newest_readable(folder) if job.rank == 0 else None)

@@ -1,0 +1,137 @@
+"""Channel-parallel training inside Lightning: the strategy, and what each rank sends in a step."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.plugins.environments import TorchElasticEnvironment
+from pytorch_lightning.strategies import ModelParallelStrategy
+from torch.optim import Optimizer
+
+from gc2l.cells import Cell
+from gc2l.data import dataset_facts
+from gc2l.parallel import Job, Traffic, check_same_on_all_ranks, load_sharded, record_traffic, save_sharded
+from gc2l.training.execution import Execution
+from gc2l.training.memory import peak_memory_bytes
+from gc2l.training.outcome import RankResult
+
+
+class ChannelParallelStrategy(ModelParallelStrategy):
+    """Lightning's model parallelism on the job's own mesh, with checkpoints that any number of ranks can read.
+
+    The module divides its network in `configure_model`, by `gc2l.parallel.parallelize`.
+
+    Args:
+        job: process group and mesh, which exist already: ranks have to agree before there is a trainer.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(data_parallel_size=job.data_ranks, tensor_parallel_size=job.channel_ranks)
+        self.job = job
+        self._device_mesh = job.mesh
+
+    def setup_environment(self) -> None:
+        """Tell Lightning device and rank."""
+        assert self.accelerator is not None
+        self.accelerator.setup_device(self.root_device)
+        self.set_world_ranks()
+
+    def lightning_module_state_dict(self) -> dict[str, Any]:
+        """Nothing: `save_checkpoint` writes the weights."""
+        return {}
+
+    def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
+        """Nothing: `save_checkpoint` writes the optimizer's tensors."""
+        return {}
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
+        """Write the shares of all ranks into the folder `filepath`."""
+        save_sharded(Path(filepath), self._network(), self.optimizers[0], checkpoint, self.job.mesh)
+
+    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+        """Read this rank's shares, written by this or another number of ranks."""
+        return load_sharded(Path(checkpoint_path), self._network(), self.optimizers[0], self.job.mesh)
+
+    def _network(self) -> torch.nn.Module:
+        assert self.lightning_module is not None
+        return self.lightning_module.network  # type: ignore[return-value]
+
+
+class StepTraffic(pl.Callback):
+    """Records every collective of the first training step.
+
+    Attributes:
+        traffic: of this rank.
+    """
+
+    def __init__(self) -> None:
+        self.traffic: list[Traffic] = []
+        self._recording: contextlib.ExitStack | None = contextlib.ExitStack()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        """Begin."""
+        if self._recording is not None:
+            self.traffic = self._recording.enter_context(record_traffic())
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """The optimizer has made its step."""
+        self._end()
+
+    def on_exception(self, *_: Any) -> None:
+        """A failed step is not recorded further."""
+        self._end()
+
+    def _end(self) -> None:
+        if self._recording is not None:
+            self._recording.close()
+            self._recording = None
+
+
+def prepare_ranks(cell: Cell, execution: Execution, job: Job) -> Execution:
+    """Check that all ranks can train `cell` together; the execution with what several ranks settle.
+
+    Raises:
+        ValueError: ranks with different cells or executions, more data ranks than images in a batch, or compilation
+            asked for, which the collectives do not pass through.
+    """
+    check_same_on_all_ranks("cell (hash of its configuration)", cell.identity)
+    check_same_on_all_ranks("execution", repr((execution, job.overlap)))
+    rows, size = dataset_facts(cell.data.name).train_rows, cell.training.batch_size
+    smallest = rows % size or size
+    if job.data_ranks > min(smallest, size):
+        raise ValueError(
+            f"{job.data_ranks} ranks cannot divide the epoch's last batch of {smallest} images (training.batch_size="
+            f"{size}); take more parallel.channels or fewer processes"
+        )
+    if execution.compile:
+        raise ValueError("execution.compile=True: channel-parallel training is not compiled; leave it out")
+    return replace(execution, compile=False)
+
+
+def ranks_of_trainer(job: Job) -> dict[str, Any]:
+    """The arguments of `Trainer` that say on which devices it runs."""
+    on_this_host = int(os.environ["LOCAL_WORLD_SIZE"])
+    return {
+        "devices": on_this_host,
+        "num_nodes": int(os.environ["WORLD_SIZE"]) // on_this_host,
+        "strategy": ChannelParallelStrategy(job),
+        "plugins": [TorchElasticEnvironment()],
+    }
+
+
+def describe_ranks(
+    network: torch.nn.Module, traffic: Sequence[Traffic], job: Job, device: str
+) -> tuple[RankResult, ...]:
+    """What each rank held and sent; all of them call."""
+    own = {
+        "parameters": sum(value.numel() for value in network.parameters()),
+        "peak_memory_bytes": peak_memory_bytes(device),
+        "collectives": len(traffic),
+        "received_bytes": sum(one.received for one in traffic),
+    }
+    return tuple(RankResult(**figures) for figures in job.gather({**job.place(), **own}))
