@@ -9,7 +9,7 @@ from pathlib import Path
 import tyro
 
 from gc2l.analysis import RunIndex
-from gc2l.analysis.claims import evaluate, to_json, to_markdown, to_terminal
+from gc2l.analysis.claims import evaluate, read_approximations, to_json, to_markdown, to_terminal
 from gc2l.cells import read_presets
 from gc2l.command_line import run_script
 from gc2l.exact_evidence import gather_evidence
@@ -24,12 +24,12 @@ class Arguments:
 
     Attributes:
         runs: folder of the records.
-        weights: folders of final weights, searched in this order.
+        approximation: what was measured on trained weights.
         output: folder of claims.md and claims.json.
     """
 
     runs: Path = Path("results/runs")
-    weights: tuple[Path, ...] = (Path("results/weights"), Path(".scratch/weights"))
+    approximation: Path = Path("results/approximation.csv")
     output: Path = Path("results")
 
 
@@ -37,7 +37,8 @@ def main() -> int:
     """Gather the evidence, judge, write."""
     arguments = tyro.cli(Arguments, description=__doc__)
     index = RunIndex(RunStore(arguments.runs).all())
-    findings = evaluate(gather_evidence(read_presets(PRESETS), index, arguments.weights))
+    approximations = read_approximations(arguments.approximation)
+    findings = evaluate(gather_evidence(read_presets(PRESETS), index, approximations))
     write_atomically(arguments.output / "claims.md", to_markdown(findings))
     write_atomically(arguments.output / "claims.json", to_json(findings))
     print(to_terminal(findings), end="")

@@ -6,6 +6,7 @@ from pathlib import Path
 import tyro
 
 from gc2l.analysis import RunIndex
+from gc2l.analysis.claims import read_approximations
 from gc2l.analysis.figures import FIGURES, FILE_FORMATS, to_bytes
 from gc2l.cells import read_presets
 from gc2l.command_line import run_script
@@ -20,10 +21,12 @@ class Arguments:
 
     Attributes:
         runs: folder of the records.
+        approximation: what was measured on trained weights.
         output: folder of the figures.
     """
 
     runs: Path = Path("results/runs")
+    approximation: Path = Path("results/approximation.csv")
     output: Path = Path("results/figures")
 
 
@@ -31,8 +34,9 @@ def main() -> int:
     """Draw and write every figure, print the paths."""
     arguments = tyro.cli(Arguments, description=__doc__)
     presets, index = read_presets(PRESETS), RunIndex(RunStore(arguments.runs).all())
+    approximations = read_approximations(arguments.approximation)
     for name, draw in FIGURES.items():
-        figure = draw(presets, index)
+        figure = draw(presets, index, approximations)
         for file_format in FILE_FORMATS:
             path = arguments.output / f"{name}.{file_format}"
             write_atomically(path, to_bytes(figure, file_format))

@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 
 from gc2l.analysis import RunIndex, comparison_table
-from gc2l.analysis.claims import evaluate
+from gc2l.analysis.claims import evaluate, read_approximations
 from gc2l.analysis.figures import FIGURES, to_bytes
 from gc2l.analysis.report import report_page
 from gc2l.cells import read_presets
@@ -26,12 +26,12 @@ class Arguments:
 
     Attributes:
         runs: folder of the records.
-        weights: folders of final weights, searched in this order.
+        approximation: what was measured on trained weights.
         output: the page.
     """
 
     runs: Path = Path("results/runs")
-    weights: tuple[Path, ...] = (Path("results/weights"), Path(".scratch/weights"))
+    approximation: Path = Path("results/approximation.csv")
     output: Path = Path("results/report/index.html")
 
 
@@ -41,12 +41,13 @@ def main() -> int:
     presets, store = read_presets(PRESETS), RunStore(arguments.runs)
     records = store.all()
     index = RunIndex(records)
+    approximations = read_approximations(arguments.approximation)
     counts = paper_parameter_counts(row for table in TABLES for row in reported_rows(table))
     files = {(record.preset, record.identity): path for path, record in zip(store.paths(), records, strict=True)}
     page = report_page(
         tables=[comparison_table(table, presets, records, computed=counts) for table in TABLES],
-        findings=evaluate(gather_evidence(presets, index, arguments.weights)),
-        figures={name: to_bytes(draw(presets, index), "svg") for name, draw in FIGURES.items()},
+        findings=evaluate(gather_evidence(presets, index, approximations)),
+        figures={name: to_bytes(draw(presets, index, approximations), "svg") for name, draw in FIGURES.items()},
         records=records,
         link=lambda record: Path(
             os.path.relpath(files[record.preset, record.identity], arguments.output.parent)

@@ -1,14 +1,13 @@
 """Evidence for the claims that needs torch: parameter counts, and pairs of computations done in float64."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from gc2l.analysis import RunIndex
-from gc2l.analysis.claims import Deviation, Evidence
+from gc2l.analysis.claims import Approximation, Deviation, Evidence
 from gc2l.cells import Preset
 from gc2l.models import paper_parameter_counts
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
@@ -22,15 +21,17 @@ IN_CHANNELS, OUT_CHANNELS, SIDE, BATCH = 32, 64, 9, 2
 Outputs = tuple[Tensor, Tensor]
 
 
-def gather_evidence(presets: Mapping[str, Preset], index: RunIndex, weights: Sequence[Path]) -> Evidence:
-    """Everything that the claims rest on: the runs, the folders of final weights, and what is computed here."""
+def gather_evidence(
+    presets: Mapping[str, Preset], index: RunIndex, approximations: tuple[Approximation, ...]
+) -> Evidence:
+    """Everything that the claims rest on: the runs, what was measured on their weights, and what is computed here."""
     counts = paper_parameter_counts(reported_rows("table1"))
     return Evidence(
         presets=presets,
         index=index,
         parameters={row: count.total for row, count in counts.items()},
         deviations=measure_deviations(),
-        weights=tuple(weights),
+        approximations=approximations,
     )
 
 

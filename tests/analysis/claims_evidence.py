@@ -39,7 +39,7 @@ def evidence(place: Column, records: Sequence[Record], **changes: object) -> Evi
         index=RunIndex(records),
         parameters={row: count.total for row, count in COMPUTED.items()},
         deviations={claim: (Deviation(name="same", value=0.0, tolerance=1e-12),) for claim in ("A5", "B4")},
-        weights=(),
+        approximations=(),
     )
     return replace(whole, **changes)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analysis.figure_runs import STORES, errors_of, full, partial
+from analysis.figure_runs import STORES, approximated, errors_of, full, partial
 from analysis.samples import CIFAR, IMAGENET, PRESETS
 from matplotlib.text import Text
 from records.samples import record
@@ -21,7 +21,7 @@ LABELS = {variant.label: name for name, variant in VARIANTS.items()}
 
 
 def drawn(name, records):
-    return FIGURES[name](PRESETS, RunIndex(records))
+    return FIGURES[name](PRESETS, RunIndex(records), approximated(records))
 
 
 def texts(figure):
@@ -139,7 +139,7 @@ def test_without_runs_the_figure_says_so(name):
     assert "no run is recorded yet" in texts(drawn(name, []))
 
 
-@pytest.mark.parametrize("name", [name for name in FIGURES if name != "schematic"])
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("schematic", "layer_approximation")])
 @pytest.mark.parametrize("kind", STORES)
 def test_every_scale_is_in_the_caption(name, kind):
     said = caption(drawn(name, STORES[kind]()))
@@ -177,6 +177,33 @@ def test_marks_of_agreement_are_reported_and_reproduced_errors():
     ]
     np.testing.assert_allclose(offsets["FLGC"], expected)
     assert "(13 marks)" in axes.get_title("left")
+
+
+def test_approximations_are_drawn_with_their_random_baseline_and_interval():
+    figure = drawn("layer_approximation", full())
+    (cifar, mobile), (cifar_share, _) = (figure.axes[:2], figure.axes[2:])
+    group, two_level = cifar.get_lines()[1], cifar.get_lines()[3]
+    np.testing.assert_allclose(group.get_ydata(), [49.9, 74.85, 87.325, 93.5625])
+    of_seeds = 0.89 * 0.999 + 0.88 * 0.998 + 0.87 * 0.997
+    np.testing.assert_allclose(two_level.get_ydata(), of_seeds / 3 * np.array([50, 75, 87.5, 93.75]))
+    random, restored = cifar_share.get_lines()
+    np.testing.assert_allclose(random.get_ydata(), [5] * 4)
+    np.testing.assert_allclose(restored.get_ydata(), [12] * 4)  # 11, 12 and 13 %
+    half = stats.t.ppf(0.975, 2) / np.sqrt(3)
+    (segment,) = cifar_share.collections[0].get_segments()
+    np.testing.assert_allclose(segment, [[2, 12 - half], [2, 12 + half]])
+    low, high = cifar_share.get_ylim()
+    assert low == 0
+    assert high > 12
+    assert "tiny: WideResNet-10-2, k = 3" in cifar.get_title("left")
+    assert "tiny: MobileNetV2 x 0.25, k = 3" in mobile.get_title("left")
+    assert "Preset tiny: WideResNet-10-2 on Digits, 1 epoch, for WideResNet-28-10 on CIFAR-10; k = 3." in caption(
+        figure
+    )
+
+
+def test_without_measured_networks_the_figure_says_so():
+    assert "no trained network is measured yet" in texts(drawn("layer_approximation", partial()))
 
 
 def test_rank_correlation():

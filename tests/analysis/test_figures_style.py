@@ -1,11 +1,12 @@
 import importlib
 import sys
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
 import matplotlib
 import pytest
-from analysis.figure_runs import STORES, full
+from analysis.figure_runs import STORES, approximated, full
 from analysis.samples import PRESETS
 from matplotlib.colors import to_hex
 
@@ -18,15 +19,20 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 STARTS = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
 
 
+@cache
+def drawn(name, kind):
+    records = STORES[kind]()
+    return FIGURES[name](PRESETS, RunIndex(records), approximated(records))
+
+
 def test_every_variant_has_its_own_colour_marker_and_line():
     for attribute in ("color", "marker", "linestyle"):
         assert len({getattr(mark(variant), attribute) for variant in VARIANTS}) == len(VARIANTS)
 
 
 def test_a_variant_looks_the_same_in_every_figure():
-    index = RunIndex(full())
-    for name in set(FIGURES) - {"schematic"}:
-        for axes in FIGURES[name](PRESETS, index).axes:
+    for name in FIGURES:
+        for axes in drawn(name, "full").axes:
             for line in axes.get_lines():
                 for variant, entry in VARIANTS.items():
                     if line.get_label() in (entry.label, f"fit {entry.label}"):
@@ -45,18 +51,18 @@ def test_what_is_unknown_is_refused():
     with pytest.raises(ValueError, match="variant='dense' is unknown; choose one of 'sc', 'gc'"):
         mark("dense")
     with pytest.raises(ValueError, match="file_format='gif' is unknown; choose one of svg, pdf, png"):
-        to_bytes(FIGURES["schematic"](PRESETS, RunIndex([])), "gif")
+        to_bytes(drawn("schematic", "empty"), "gif")
 
 
 @pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("kind", STORES)
 def test_nothing_is_cut_off_and_no_panel_lies_on_another(name, kind):
-    figure = FIGURES[name](PRESETS, RunIndex(STORES[kind]()))
-    page, drawn = figure.bbox_inches, figure.get_tightbbox()
-    assert drawn.x0 >= 0
-    assert drawn.y0 >= 0
-    assert drawn.x1 <= page.x1
-    assert drawn.y1 <= page.y1
+    figure = drawn(name, kind)
+    page, inked = figure.bbox_inches, figure.get_tightbbox()
+    assert inked.x0 >= 0
+    assert inked.y0 >= 0
+    assert inked.x1 <= page.x1
+    assert inked.y1 <= page.y1
     caption = figure.texts[-1].get_window_extent()
     boxes = [axes.get_tightbbox() for axes in figure.axes]
     assert not any(first.overlaps(second) for first, second in combinations([*boxes, caption], 2))
@@ -64,7 +70,7 @@ def test_nothing_is_cut_off_and_no_panel_lies_on_another(name, kind):
 
 @pytest.mark.parametrize("kind", ["partial", "full"])
 def test_marks_and_fits_lie_inside_their_panels(kind):
-    for axes in FIGURES["fig5_error_vs_groups"](PRESETS, RunIndex(STORES[kind]())).axes:
+    for axes in drawn("fig5_error_vs_groups", kind).axes:
         low, high = axes.get_ylim()
         assert all(low < height < high for line in axes.get_lines() for height in line.get_ydata())
 
@@ -72,7 +78,7 @@ def test_marks_and_fits_lie_inside_their_panels(kind):
 @pytest.mark.parametrize("file_format", FILE_FORMATS)
 def test_the_same_figure_is_the_same_file_whatever_the_caller_has_set(file_format):
     def file():
-        return to_bytes(FIGURES["fig7_error_vs_groups"](PRESETS, RunIndex(full())), file_format)
+        return to_bytes(FIGURES["fig7_error_vs_groups"](PRESETS, RunIndex(full()), ()), file_format)
 
     first = file()
     assert first.startswith(STARTS[file_format])

@@ -6,6 +6,7 @@ To add a claim, write its `Claim` into the file of its subject. The decision rul
 from gc2l.analysis.claims import exact, pending, trained_errors, trained_layers
 from gc2l.analysis.claims.approximation import approximation_errors
 from gc2l.analysis.claims.claim import Claim, Deviation, Evidence, Finding
+from gc2l.analysis.claims.network_approximation import Approximation, read_approximations
 from gc2l.analysis.claims.report import summary, to_json, to_markdown, to_terminal
 from gc2l.analysis.claims.verdict import Verdict
 
@@ -16,6 +17,7 @@ CLAIMS: tuple[Claim, ...] = tuple(
 
 __all__ = [
     "CLAIMS",
+    "Approximation",
     "Claim",
     "Deviation",
     "Evidence",
@@ -23,6 +25,7 @@ __all__ = [
     "Verdict",
     "approximation_errors",
     "evaluate",
+    "read_approximations",
     "summary",
     "to_json",
     "to_markdown",
@@ -31,9 +34,5 @@ __all__ = [
 
 
 def evaluate(evidence: Evidence) -> tuple[tuple[Claim, tuple[Finding, ...]], ...]:
-    """Every claim with its findings, one for each scale.
-
-    Raises:
-        ValueError: a file of weights without any convolution that fits its paper column.
-    """
+    """Every claim with its findings, one for each scale."""
     return tuple((claim, claim.evaluate(evidence)) for claim in CLAIMS)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
+from gc2l.analysis.claims.network_approximation import Approximation
 from gc2l.analysis.claims.verdict import Part, Verdict, combine
 from gc2l.analysis.labels import DATASETS, model_label, paper_network_label
 from gc2l.analysis.selection import RunIndex
@@ -40,14 +40,14 @@ class Evidence:
         index: the records.
         parameters: the totals of the paper's own networks, by network, variant and groups.
         deviations: measured for the exact claims, by the claim's id.
-        weights: folders of final weights, files <any>-<identity>.safetensors.
+        approximations: of trained SC networks.
     """
 
     presets: Mapping[str, Preset]
     index: RunIndex
     parameters: Mapping[tuple[str, str, int], int]
     deviations: Mapping[str, tuple[Deviation, ...]]
-    weights: tuple[Path, ...]
+    approximations: tuple[Approximation, ...]
 
     def scales(self, table: str) -> tuple["ScaleRuns", ...]:
         """Every preset's column that stands for a column of `table` and has at least one record in it."""

@@ -1,0 +1,68 @@
+"""How well GC and GC-2L could stand for the layers of every trained SC network (claim A6): results/approximation.csv.
+
+Measures the recorded SC runs whose final weights lie here; what was measured of the others stays in the file.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+from safetensors.numpy import load_file
+
+from gc2l.analysis import RunIndex
+from gc2l.analysis.claims.network_approximation import Approximation, approximate, read_approximations, to_csv
+from gc2l.cells import Cell, Preset, read_presets
+from gc2l.command_line import run_script
+from gc2l.paper import TABLES, reported_rows
+from gc2l.records import RunStore, write_atomically
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Where the weights lie and the numbers go.
+
+    Attributes:
+        runs: folder of the records.
+        weights: folder of the final weights, as training leaves them.
+        output: the file.
+    """
+
+    runs: Path = Path("results/runs")
+    weights: Path = Path(".scratch/weights")
+    output: Path = Path("results/approximation.csv")
+
+
+def main() -> int:
+    """Measure, merge, write."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    presets, index = read_presets(PRESETS), RunIndex(RunStore(arguments.runs).all())
+    known = read_approximations(arguments.output)
+    kept: list[Approximation] = []
+    for cell, groups in standard_runs(presets.values(), index):
+        path = arguments.weights / f"{cell.slug}-{cell.identity}.safetensors"
+        if path.exists():
+            kept += approximate(load_file(path), groups, preset=cell.preset, identity=cell.identity, seed=cell.seed)
+            print(path)
+        else:
+            kept += [one for one in known if (one.preset, one.identity) == (cell.preset, cell.identity)]
+    write_atomically(arguments.output, to_csv(kept))
+    print(f"{arguments.output}: {len({(one.preset, one.identity) for one in kept})} networks")
+    return 0
+
+
+def standard_runs(presets: Iterable[Preset], index: RunIndex) -> Iterator[tuple[Cell, list[int]]]:
+    """Every finished SC run of the presets, and the numbers of groups that the paper has in its column."""
+    for preset in presets:
+        for column in preset.columns:
+            rows = [row for table in TABLES for row in reported_rows(table)]
+            printed = {row.groups for row in rows if (row.network, row.dataset) == (column.network, column.dataset)}
+            for record in index.runs(column, "sc", 1):
+                if record.status == "finished":
+                    yield column.cell("sc", 1, record.seed), sorted(printed - {1})
+
+
+if __name__ == "__main__":
+    run_script(main)

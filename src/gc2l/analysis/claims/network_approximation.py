@@ -1,0 +1,147 @@
+"""How well GC and GC-2L could stand for all layers of a trained network: measured once, kept as CSV.
+
+The weights of the larger networks are not part of the repository. What is measured on them is, so that the claim A6 and
+its figure follow from committed files.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from gc2l.analysis.claims.approximation import approximation_errors
+from gc2l.records import Record
+
+State = Mapping[str, np.ndarray]
+"""The weights of a network with standard convolutions, by name."""
+
+
+class Approximation(BaseModel):
+    """One trained network with standard convolutions, approximated with n groups.
+
+    Attributes:
+        preset: of its record.
+        identity: of its record.
+        seed: of its record.
+        groups: n.
+        gc: relative squared error of the best GC, see `network_errors`.
+        gc2l: that of the best GC-2L.
+        random_gc: that of the best GC for random weights of the same shapes and norms.
+        random_gc2l: that of the best GC-2L for these.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    preset: str
+    identity: str
+    seed: int
+    groups: int
+    gc: float
+    gc2l: float
+    random_gc: float
+    random_gc2l: float
+
+    @property
+    def restored_percent(self) -> float:
+        """The share of GC's error that the coarse level removes."""
+        return 100 * (1 - self.gc2l / self.gc)
+
+    @property
+    def random_restored_percent(self) -> float:
+        """The same for random weights."""
+        return 100 * (1 - self.random_gc2l / self.random_gc)
+
+
+def network_errors(weights: State, groups: int) -> tuple[float, float]:
+    """The relative squared errors of the best GC and GC-2L (one coarse channel) over all layers of a network.
+
+    The layers are the convolutions whose channel counts both are multiples of `groups`: the stem (3 input channels)
+    and depthwise ones (1) are no candidates. Each layer counts by its squared norm.
+
+    Args:
+        weights: of a network with standard convolutions.
+        groups: n >= 2.
+
+    Raises:
+        ValueError: no layer that can have this many groups.
+    """
+    layers = [w for w in weights.values() if w.ndim == 4 and w.shape[0] % groups == 0 and w.shape[1] % groups == 0]
+    if not layers:
+        raise ValueError(f"no convolution can have groups={groups}")
+    norms = [float(np.square(layer, dtype=np.float64).sum()) for layer in layers]
+    errors = [approximation_errors(layer, groups) for layer in layers]
+    group, two_level = np.average(np.array(errors), axis=0, weights=norms)
+    return float(group), float(two_level)
+
+
+def random_like(weights: State, seed: int) -> dict[str, np.ndarray]:
+    """Weights without structure: normal numbers in the shapes of the convolutions, with their norms."""
+    random = np.random.default_rng(seed)
+    convolutions = {name: weight for name, weight in weights.items() if weight.ndim == 4}
+    drawn = {name: random.standard_normal(weight.shape) for name, weight in convolutions.items()}
+    return {name: draw * (np.linalg.norm(weights[name]) / np.linalg.norm(draw)) for name, draw in drawn.items()}
+
+
+def approximate(weights: State, groups: Iterable[int], *, preset: str, identity: str, seed: int) -> list[Approximation]:
+    """Measure one network for every n of `groups`; its random counterpart is drawn with its own seed.
+
+    Raises:
+        ValueError: an n that no layer can have.
+    """
+    unstructured = random_like(weights, seed)
+    measured = []
+    for n in groups:
+        (gc, gc2l), (random_gc, random_gc2l) = network_errors(weights, n), network_errors(unstructured, n)
+        measured.append(
+            Approximation(
+                preset=preset,
+                identity=identity,
+                seed=seed,
+                groups=n,
+                gc=gc,
+                gc2l=gc2l,
+                random_gc=random_gc,
+                random_gc2l=random_gc2l,
+            )
+        )
+    return measured
+
+
+def by_groups(
+    approximations: Iterable[Approximation], records: Iterable[Record]
+) -> dict[int, tuple[Approximation, ...]]:
+    """Those of the given runs by number of groups, ascending, and by seed; empty when none has been measured."""
+    wanted = {(record.preset, record.identity) for record in records}
+    of_runs = sorted(
+        (one for one in approximations if (one.preset, one.identity) in wanted), key=lambda one: (one.groups, one.seed)
+    )
+    return {groups: tuple(found) for groups, found in groupby(of_runs, key=lambda one: one.groups)}
+
+
+def to_csv(approximations: Sequence[Approximation]) -> str:
+    """A line for each network and n."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(Approximation.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(approximation.model_dump() for approximation in approximations)
+    return stream.getvalue()
+
+
+def read_approximations(path: Path) -> tuple[Approximation, ...]:
+    """Read what `to_csv` wrote; nothing when there is no such file.
+
+    Raises:
+        ValueError: a file that holds something else.
+    """
+    if not path.exists():
+        return ()
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    try:
+        return tuple(TypeAdapter(list[Approximation]).validate_python(rows))
+    except ValueError as error:
+        raise ValueError(f"{path} holds no approximations: {error}") from error
