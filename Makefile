@@ -5,9 +5,12 @@ SHELL := /bin/bash
 PRESET ?= digits
 SEEDS ?= 1
 ARGS ?=
+RESULTS ?= results
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+RUNS = --runs $(RESULTS)/runs
+APPROXIMATION = --approximation $(RESULTS)/approximation.csv
 READY := $(VENV)/.ready
 
 $(READY): pyproject.toml constraints.txt
@@ -27,27 +30,31 @@ install: $(READY) ## Create or refresh .venv from constraints.txt
 
 .PHONY: table1
 table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k trains seeds 1..k), then print and write the table
-	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) $(ARGS)
+	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: table3
 table3: $(READY) ## The same for Table 3, which adds Shuffle and FLGC
-	@$(RUN) experiments/table3.py --preset $(PRESET) --seeds $(SEEDS) $(ARGS)
+	@$(RUN) experiments/table3.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: table4
 table4: $(READY) ## The same for Table 4, MobileNetV2
-	@$(RUN) experiments/table4.py --preset $(PRESET) --seeds $(SEEDS) $(ARGS)
+	@$(RUN) experiments/table4.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: tables
 tables: $(READY) ## Write all tables again from the records, without training
-	@$(RUN) experiments/tables.py $(ARGS)
+	@$(RUN) experiments/tables.py $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: params
 params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 with the printed ones
 	@$(RUN) experiments/params.py $(ARGS)
 
+.PHONY: approximation
+approximation: $(READY) ## Approximate the trained SC layers by GC and GC-2L, for claim A6 and its figure
+	@$(RUN) experiments/approximation.py $(RUNS) --output $(RESULTS)/approximation.csv $(ARGS)
+
 .PHONY: figures
 figures: $(READY) ## Draw every figure from the records: results/figures/*.{svg,pdf,png}
-	@$(RUN) experiments/figures.py $(ARGS)
+	@$(RUN) experiments/figures.py $(RUNS) $(APPROXIMATION) --output $(RESULTS)/figures $(ARGS)
 
 .PHONY: wire
 wire: $(READY) ## Bytes that channel-parallel training sends, measured and in closed form, per variant
@@ -55,15 +62,15 @@ wire: $(READY) ## Bytes that channel-parallel training sends, measured and in cl
 
 .PHONY: claims
 claims: $(READY) ## Hold every claim of the paper against the records: results/claims.md and .json
-	@$(RUN) experiments/claims.py $(ARGS)
+	@$(RUN) experiments/claims.py $(RUNS) $(APPROXIMATION) --output $(RESULTS) $(ARGS)
 
 .PHONY: report
 report: $(READY) ## Write the whole reproduction on one page: results/report/index.html
-	@$(RUN) experiments/report.py $(ARGS)
+	@$(RUN) experiments/report.py $(RUNS) $(APPROXIMATION) --output $(RESULTS)/report/index.html $(ARGS)
 
 .PHONY: reproduce
-reproduce: ## Everything at PRESET with SEEDS: Tables 1, 3, 4, figures, claims, report
-	@$(MAKE) table1 table3 table4 figures claims report
+reproduce: ## Everything at PRESET with SEEDS; RESULTS=.scratch/again trains all of it anew, into that folder
+	@$(MAKE) table1 table3 table4 approximation figures claims report
 
 .PHONY: verify
 verify: $(READY) ## Check every committed result against the code, and test the released weights again
