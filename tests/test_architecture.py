@@ -124,7 +124,7 @@ def test_no_file_holds_two_subjects(path):
         ("nn", "from gc2l import data"),
         ("nn", "import gc2l.models.build"),
         ("models", "def build():\n    from gc2l.training import train"),
-        ("training", "import gc2l.parallel"),
+        ("data", "import gc2l.parallel"),
         ("analysis", "from gc2l.campaign import run_cell"),
         ("campaign", "import experiments.table1"),
         ("records", "import torch"),

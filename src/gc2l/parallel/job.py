@@ -156,7 +156,10 @@ def join_job(parallel: Parallel, *, device: str) -> Iterator[Job | None]:
     if device == "cuda":
         options["device_id"] = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(options["device_id"])
-    dist.init_process_group(_BACKENDS[device], **options)
+    store, rank, world = next(dist.rendezvous("env://", timeout=options["timeout"]))
+    # torchrun keeps its store when it restarts a job, and in it the addresses of the ranks that died.
+    attempt = dist.PrefixStore(f"attempt{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    dist.init_process_group(_BACKENDS[device], store=attempt, rank=rank, world_size=world, **options)
     try:
         yield Job(make_mesh(parallel.channels, device=device), parallel.overlap)
     finally:
@@ -164,4 +167,4 @@ def join_job(parallel: Parallel, *, device: str) -> Iterator[Job | None]:
 
 
 def _store() -> dist.Store:
-    return dist.distributed_c10d._get_default_store()  # torchrun gives each attempt of a job a store of its own
+    return dist.distributed_c10d._get_default_store()

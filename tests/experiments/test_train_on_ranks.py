@@ -1,0 +1,151 @@
+"""experiments/train.py under torchrun: several processes train one cell and leave one record."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from gc2l.cells import ModelConfig
+from gc2l.models import build_model
+from gc2l.parallel import Parallel, join_job, layer_shapes, network_traffic
+from gc2l.records import Record, RunStore
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "experiments" / "train.py"
+RUN = ["--convolution", "gc2l-n4", "--model.width", "1", "--execution.wandb", "disabled"]
+
+
+def _arguments(folder: Path, *arguments: str) -> list[str]:
+    folders = ["--runs", str(folder / "runs"), "--execution.scratch", str(folder / "scratch")]
+    return [str(SCRIPT), *RUN, *folders, *arguments]
+
+
+def _start(*command: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def _end(process: subprocess.Popen[str]) -> str:
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    return output
+
+
+def _torchrun(*options: str) -> list[str]:
+    return [sys.executable, "-m", "torch.distributed.run", *options]
+
+
+def _only_record(folder: Path) -> Record:
+    (record,) = RunStore(folder / "runs").all()
+    return record
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    (path,) = (folder / "scratch" / "weights").glob("*.safetensors")
+    return load_file(path)
+
+
+def test_two_nodes_train_what_one_process_trains(tmp_path, free_port):
+    gently = ("--training.epochs", "1", "--training.learning-rate", "0.01")
+    _end(_start(sys.executable, *_arguments(tmp_path / "alone", *gently)))
+    # Two agents with an address each, as on two hosts.
+    nodes = [
+        _start(
+            *_torchrun("--nnodes", "2", "--node-rank", str(node), "--nproc-per-node", "1"),
+            *("--master-addr", "127.0.0.1", "--master-port", str(free_port), "--local-addr", f"127.0.0.{node + 1}"),
+            *_arguments(tmp_path / "divided", "--parallel.channels", "2", *gently),
+        )
+        for node in range(2)
+    ]
+    for node in nodes:
+        _end(node)
+    one, two = _only_record(tmp_path / "alone"), _only_record(tmp_path / "divided")
+    assert (one.identity, one.parameters, one.parallel) == (two.identity, two.parameters, None)
+    # float32 sums in another order, and the more the steps change the more the difference grows
+    assert two.curve[0].train_loss == pytest.approx(one.curve[0].train_loss, rel=1e-4)
+    assert two.curve[0].test_loss == pytest.approx(one.curve[0].test_loss, rel=1e-2)
+    assert two.test.rows == one.test.rows
+    divided = _weights(tmp_path / "divided")
+    for name, value in _weights(tmp_path / "alone").items():
+        assert (divided[name] - value).double().norm() <= 0.01 * value.double().norm(), name
+    assert [(rank.rank, rank.channel, rank.data) for rank in two.parallel.ranks] == [(0, 0, 0), (1, 1, 0)]
+    with torch.device("meta"):
+        network = build_model(ModelConfig(**one.configuration["model"]), num_classes=10)
+        shapes = layer_shapes(network.eval(), torch.empty(1, 3, 8, 8))
+    traffic = network_traffic(shapes, ranks=2, images=one.configuration["training"]["batch_size"], element=4)
+    for rank in two.parallel.ranks:
+        assert rank.collectives == len(traffic)
+        assert rank.received_bytes == sum(one.received for one in traffic)
+        assert rank.parameters == pytest.approx(one.parameters / 2, rel=1e-3)
+
+
+def test_a_killed_rank_ends_the_attempt_and_the_next_one_resumes(tmp_path):
+    job = _start(
+        *_torchrun("--nproc-per-node", "2", "--max-restarts", "1"),
+        *_arguments(tmp_path, "--parallel.channels", "2", "--training.epochs", "4"),
+    )
+    checkpoints = tmp_path / "scratch" / "checkpoints"
+    while not list(checkpoints.glob("*/0001.ckpt")) and job.poll() is None:
+        time.sleep(0.1)
+    victim = next(_ranks_of(job.pid, "1"))
+    os.kill(victim, signal.SIGKILL)
+    output = _end(job)
+    assert re.search(r"error: rank 0 of 2: the \w+ of layer '[\w.]+' failed", output)
+    record = _only_record(tmp_path)
+    assert [epoch.epoch for epoch in record.curve] == [1, 2, 3, 4]
+    assert not list(checkpoints.glob("*"))
+
+
+def _ranks_of(agent: int, rank: str) -> Iterator[int]:
+    """The children of torchrun's agent that have this rank (Linux)."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == agent and f"RANK={rank}\0" in (folder / "environ").read_text():
+                yield int(folder.name)
+        except (OSError, ProcessLookupError):
+            continue
+
+
+def test_channels_need_torchrun(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    with (
+        pytest.raises(ValueError, match=r"parallel\.channels=2 .* torchrun --nproc-per-node 2"),
+        join_job(Parallel(channels=2), device="cpu"),
+    ):
+        pass
+
+
+def test_torchrun_needs_channels(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(ValueError, match=r"add --parallel\.channels 3"), join_job(Parallel(), device="cpu"):
+        pass
+
+
+@pytest.mark.parametrize(("field", "value"), [("channels", 0), ("timeout_seconds", 0.0)])
+def test_bad_settings_are_named(field, value):
+    with pytest.raises(ValueError, match=rf"parallel\.{field}={value} must be"):
+        Parallel(**{field: value})
+
+
+def test_one_process_trains_alone(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    with join_job(Parallel(), device="cpu") as job:
+        assert job is None
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
