@@ -65,8 +65,9 @@ claims: $(READY) ## Hold every claim of the paper against the records: results/c
 	@$(RUN) experiments/claims.py $(RUNS) $(APPROXIMATION) --output $(RESULTS) $(ARGS)
 
 .PHONY: report
-report: $(READY) ## Write the whole reproduction on one page: results/report/index.html
+report: $(READY) ## The whole reproduction on one page, results/report/index.html, and the numbers in the READMEs
 	@$(RUN) experiments/report.py $(RUNS) $(APPROXIMATION) --output $(RESULTS)/report/index.html $(ARGS)
+	@$(if $(filter results,$(RESULTS)),$(RUN) experiments/readme.py)
 
 .PHONY: reproduce
 reproduce: ## Everything at PRESET with SEEDS; RESULTS=.scratch/again trains all of it anew, into that folder

@@ -24,3 +24,12 @@ def model_label(cell: Cell) -> str:
     if model.depth is None:
         return "MobileNetV2" if model.width == 1 else f"MobileNetV2 x {model.width:g}"
     return f"WideResNet-{model.depth}-{model.width:g}"
+
+
+def run_label(cell: Cell) -> str:
+    """What a cell trains on what and how long, such as "WideResNet-10-4 on CIFAR-10, 4 epochs"."""
+    images = DATASETS[cell.data.name]
+    if cell.data.image_size is not None:
+        images += f" at {cell.data.image_size} px"
+    epochs = cell.training.epochs
+    return f"{model_label(cell)} on {images}, {epochs} {'epoch' if epochs == 1 else 'epochs'}"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from gc2l.analysis.labels import DATASETS, model_label, paper_network_label
+from gc2l.analysis.labels import DATASETS, paper_network_label, run_label
 from gc2l.analysis.tables import ComparisonTable, Reproduction, Row, Scale
 from gc2l.paper import PARAMETER_DECIMALS
 from gc2l.variants import VARIANTS
@@ -60,14 +60,8 @@ def blocks(table: ComparisonTable) -> tuple[Block, ...]:
 
 
 def _scale_note(scale: Scale) -> str:
-    template = scale.column.template
-    dataset = DATASETS[template.data.name]
-    if template.data.image_size is not None:
-        dataset += f" at {template.data.image_size} px"
     stands_for = f"{paper_network_label(scale.column.network)} on {DATASETS[scale.column.dataset]}"
-    epochs = template.training.epochs
-    length = f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
-    return f"Preset {scale.preset} in place of {stands_for}: {model_label(template)} on {dataset}, {length}."
+    return f"Preset {scale.preset} in place of {stands_for}: {run_label(scale.column.template)}."
 
 
 def _block(network: str, rows: Sequence[Row], decimals: int) -> Block:

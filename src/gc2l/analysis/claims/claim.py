@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gc2l.analysis.claims.network_approximation import Approximation
 from gc2l.analysis.claims.verdict import Part, Verdict, combine
-from gc2l.analysis.labels import DATASETS, model_label, paper_network_label
+from gc2l.analysis.labels import DATASETS, paper_network_label, run_label
 from gc2l.analysis.selection import RunIndex
 from gc2l.analysis.tables import Scale
 from gc2l.cells import Preset
@@ -137,12 +137,5 @@ class Claim:
 def scale_text(scale: Scale) -> str:
     """The scale in words, such as "mini: WideResNet-10-4 on CIFAR-10, 4 epochs, for WideResNet-28-10 on CIFAR-10"."""
     column = scale.column
-    template = column.template
-    dataset = DATASETS[template.data.name]
-    if template.data.image_size is not None:
-        dataset += f" at {template.data.image_size} px"
-    epochs = template.training.epochs
-    return (
-        f"{scale.preset}: {model_label(template)} on {dataset}, {epochs} {'epoch' if epochs == 1 else 'epochs'}, "
-        f"for {paper_network_label(column.network)} on {DATASETS[column.dataset]}"
-    )
+    stands_for = f"{paper_network_label(column.network)} on {DATASETS[column.dataset]}"
+    return f"{scale.preset}: {run_label(column.template)}, for {stands_for}"

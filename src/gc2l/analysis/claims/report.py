@@ -81,7 +81,7 @@ def summary(findings: Findings) -> Iterable[tuple[str, ...]]:
         for finding in found:
             effect = f"missing: {finding.missing}"
             if (part := _decisive(finding)) is not None:
-                effect = f"{part.name}: {_effect(part)} {part.unit}, claimed {part.claimed}"
+                effect = f"{part.name}: {effect_text(part)} {part.unit}, claimed {part.claimed}"
                 if finding.missing:
                     effect += "; some parts are not yet tested"
             yield claim.id, finding.verdict.value, _scale(finding), _seeds(finding), effect
@@ -92,7 +92,7 @@ def _details(finding: Finding) -> Iterable[tuple[str, ...]]:
         yield (
             part.name,
             part.verdict.value,
-            _effect(part),
+            effect_text(part),
             str(part.claimed),
             part.unit,
             "" if corrected is None else f"{corrected:.2g}",
@@ -126,7 +126,8 @@ def _seeds(finding: Finding) -> str:
     return str(low) if low == high else f"{low}-{high}"
 
 
-def _effect(part: Part) -> str:
+def effect_text(part: Part) -> str:
+    """The effect with its interval, such as "-1.00 (-1.50 to -0.50)"."""
     if part.effect is None:
         return "-"
     if part.interval is None:

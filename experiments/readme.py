@@ -1,0 +1,67 @@
+"""The numbers in README.md and results/README.md, written anew from the records; `make report` runs this."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from gc2l.analysis import RunIndex, comparison_table
+from gc2l.analysis.claims import evaluate, read_approximations
+from gc2l.analysis.readme import against, cost_table, coverage, error_grid, replace_block, verdict_list
+from gc2l.cells import read_presets
+from gc2l.command_line import run_script
+from gc2l.exact_evidence import gather_evidence
+from gc2l.models import paper_parameter_counts
+from gc2l.paper import TABLES, reported_rows
+from gc2l.records import RunStore, write_atomically
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Where the evidence lies and where it is told.
+
+    Attributes:
+        root: folder of the repository.
+    """
+
+    root: Path = Path()
+
+
+def main() -> int:
+    """Compute the blocks, put them in their places."""
+    arguments = tyro.cli(Arguments, description=__doc__)
+    for path, text in readmes(arguments.root).items():
+        write_atomically(path, text)
+        print(path)
+    return 0
+
+
+def readmes(root: Path) -> dict[Path, str]:
+    """The READMEs as they should be."""
+    presets, results = read_presets(PRESETS), root / "results"
+    records = RunStore(results / "runs").all()
+    approximations = read_approximations(results / "approximation.csv")
+    findings = evaluate(gather_evidence(presets, RunIndex(records), approximations))
+    counts = paper_parameter_counts(row for table in TABLES for row in reported_rows(table))
+    tables = {table: comparison_table(table, presets, records, computed=counts) for table in TABLES}
+    blocks = {
+        root / "README.md": {"table 1": error_grid(tables["table1"])},
+        results / "README.md": {
+            "verdicts": verdict_list(findings),
+            "against": against(findings),
+            "coverage": coverage(list(tables.values())),
+            "cost": cost_table(records),
+        },
+    }
+    texts = {}
+    for path, contents in blocks.items():
+        texts[path] = path.read_text(encoding="utf-8")
+        for name, content in contents.items():
+            texts[path] = replace_block(texts[path], name, content)
+    return texts
+
+
+if __name__ == "__main__":
+    run_script(main)

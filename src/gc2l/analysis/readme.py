@@ -1,0 +1,147 @@
+"""The parts of the READMEs that follow from the records, between marks that a reader of the page does not see."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from tabulate import tabulate
+
+from gc2l.analysis.claims import Claim, Finding, Verdict
+from gc2l.analysis.claims.report import effect_text
+from gc2l.analysis.labels import DATASETS, model_label, paper_network_label, run_label
+from gc2l.analysis.report.costs import preset_costs
+from gc2l.analysis.tables import ComparisonTable, Reproduction
+from gc2l.records import Record
+from gc2l.variants import VARIANTS
+
+Findings = Sequence[tuple[Claim, tuple[Finding, ...]]]
+Errors = Mapping[tuple[str, int], str]
+"""An error as text for each variant and number of groups."""
+
+
+def replace_block(text: str, name: str, content: str) -> str:
+    """`text` with `content` between the marks <!-- name --> and <!-- end of name -->.
+
+    Raises:
+        ValueError: the marks are not there exactly once, one after the other.
+    """
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the marks {begin.strip()} and {end} must be there once, in this order")
+    return f"{text[: text.index(begin)]}{begin}\n{content}\n\n{text[text.index(end) :]}"
+
+
+def error_grid(table: ComparisonTable) -> str:
+    """Errors by variant (down) and n (across): the paper's columns that have runs, each followed by their scales."""
+    groups = sorted({row.groups for row in table.rows})
+    lines: list[list[str]] = []
+    for network, dataset in dict.fromkeys((scale.column.network, scale.column.dataset) for scale in table.scales):
+        entries = {
+            (row.variant, row.groups): entry
+            for row in table.rows
+            for entry in row.entries
+            if (row.network, entry.dataset) == (network, dataset)
+        }
+        reported = {key: f"{entry.reported_percent:.2f}" for key, entry in entries.items()}
+        lines += _lines(f"paper: {paper_network_label(network)} on {DATASETS[dataset]}", reported, groups)
+        for number, run in enumerate(next(iter(entries.values())).reproductions):
+            runs = {key: entry.reproductions[number] for key, entry in entries.items()}
+            label = f"`{run.scale.preset}`: {run_label(run.scale.column.template)}, {_seeds(runs.values())}"
+            lines += _lines(label, {key: _mean(run) for key, run in runs.items()}, groups)
+    headers = ["test error in %", "", *(f"n = {n}" for n in groups)]
+    return _grid(lines, headers, right=range(2, len(headers)))
+
+
+def verdict_list(findings: Findings) -> str:
+    """A line for each verdict, with the claims that have it and at which scale; exact ones have none."""
+    lines = []
+    for verdict in Verdict:
+        claims = []
+        for claim, found in findings:
+            scales = [_where(finding) for finding in found if finding.verdict is verdict]
+            if scales:
+                where = ", ".join(filter(None, scales))
+                claims.append(f"{claim.id} ({where})" if where else claim.id)
+        lines.append(f"- **{verdict}**: {'; '.join(claims) or 'none'}")
+    return "\n".join(lines)
+
+
+def against(findings: Findings) -> str:
+    """Every comparison whose interval lies wholly on the side that the claim excludes."""
+    lines = [
+        f"- {claim.id} ({finding.scale.preset}, {len(part.seeds)} seeds), {part.name}: {effect_text(part)} "
+        f"{part.unit}, claimed {part.claimed}. The claim as a whole: {finding.verdict}."
+        for claim, found in findings
+        for finding in found
+        if finding.scale is not None
+        for part in finding.parts
+        if part.verdict is Verdict.CONTRADICTED
+    ]
+    return "\n".join(lines) or "None."
+
+
+def coverage(tables: Sequence[ComparisonTable]) -> str:
+    """For each table and scale how many of its cells have been run, and with how many seeds."""
+    lines = []
+    for table in tables:
+        for scale in table.scales:
+            runs = [
+                run for row in table.rows for entry in row.entries for run in entry.reproductions if run.scale == scale
+            ]
+            done = [run for run in runs if run.finished + run.diverged]
+            diverged = sum(run.diverged for run in runs)
+            stands_for = f"{paper_network_label(scale.column.network)} on {DATASETS[scale.column.dataset]}"
+            lines.append(
+                [
+                    table.table.replace("table", "Table "),
+                    f"`{scale.preset}`",
+                    run_label(scale.column.template),
+                    stands_for,
+                    f"{len(done)} of {len(runs)}",
+                    _seeds(done).removeprefix("k = "),
+                    str(diverged),
+                ]
+            )
+    headers = ["table", "preset", "what was run", "in place of", "cells", "seeds", "diverged runs"]
+    return _grid(lines, headers, right=(4, 5, 6))
+
+
+def cost_table(records: Sequence[Record]) -> str:
+    """What the runs of each preset took."""
+    lines = [
+        [f"`{cost.preset}`", cost.hardware, cost.execution, str(cost.runs), f"{cost.hours:.2f}"]
+        for cost in preset_costs(records)
+    ]
+    return _grid(lines, ["preset", "hardware", "execution", "runs", "hours"], right=(3, 4))
+
+
+def _lines(label: str, errors: Errors, groups: Sequence[int]) -> Iterator[list[str]]:
+    """One line for each variant; the first has the label."""
+    for variant in dict.fromkeys(variant for variant, _ in errors):
+        yield [label, VARIANTS[variant].label, *(errors.get((variant, n), "") for n in groups)]
+        label = ""
+
+
+def _mean(run: Reproduction) -> str:
+    """The mean over the seeds, with half its interval where there is one."""
+    if run.error_percent is None:
+        return "diverged" if run.diverged else ""
+    interval = run.error_percent.interval
+    spread = "" if interval is None else f" ± {(interval.high - interval.low) / 2:.2f}"
+    return f"{run.error_percent.value:.2f}{spread}"
+
+
+def _seeds(runs: Iterable[Reproduction]) -> str:
+    """The number of seeds that have finished, such as "k = 5" or "k = 1 to 3"; cells without any do not count."""
+    counts = [run.finished for run in runs if run.finished]
+    low, high = min(counts, default=0), max(counts, default=0)
+    return f"k = {low}" if low == high else f"k = {low} to {high}"
+
+
+def _where(finding: Finding) -> str:
+    return "" if finding.scale is None else f"`{finding.scale.preset}` {model_label(finding.scale.column.template)}"
+
+
+def _grid(lines: Sequence[Sequence[str]], headers: Sequence[str], *, right: Iterable[int]) -> str:
+    numbers = set(right)
+    alignment = ["right" if place in numbers else "left" for place in range(len(headers))]
+    # Without disable_numparse "4.10" would become 4.1.
+    return tabulate(lines, headers, tablefmt="pipe", disable_numparse=True, colalign=alignment if lines else None)

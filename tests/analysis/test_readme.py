@@ -1,0 +1,92 @@
+import pytest
+from analysis.claims_evidence import column, evidence, run
+from analysis.samples import CIFAR, COMPUTED, IMAGENET, PRESETS
+from records.samples import record
+
+from gc2l.analysis import comparison_table
+from gc2l.analysis.claims import evaluate
+from gc2l.analysis.readme import against, cost_table, coverage, error_grid, replace_block, verdict_list
+
+RECORDS = [
+    record(CIFAR.cell("sc", 1, 1), errors=400),
+    record(CIFAR.cell("gc", 2, 1), errors=500),
+    record(CIFAR.cell("gc", 2, 2), errors=520),
+    record(CIFAR.cell("gc2l", 2, 1), errors=None),
+    record(IMAGENET.cell("sc", 1, 1), errors=3000),
+]
+
+
+def table(name):
+    return comparison_table(name, PRESETS, RECORDS, computed=COMPUTED)
+
+
+def cells(grid):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in grid.splitlines()]
+
+
+def test_a_block_is_replaced_and_the_rest_stays():
+    text = "before\n<!-- numbers -->\nold\n<!-- end of numbers -->\nafter\n"
+    new = replace_block(text, "numbers", "new")
+    assert new == "before\n<!-- numbers -->\n\nnew\n\n<!-- end of numbers -->\nafter\n"
+    assert replace_block(new, "numbers", "new") == new
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<!-- numbers -->\n",
+        "<!-- end of numbers -->\n<!-- numbers -->\n",
+        "<!-- numbers -->\n<!-- numbers -->\n<!-- end of numbers -->",
+    ],
+)
+def test_missing_marks_are_refused(text):
+    with pytest.raises(ValueError, match="<!-- numbers --> and <!-- end of numbers --> must be there once"):
+        replace_block(text, "numbers", "new")
+
+
+def test_errors_of_the_paper_and_of_each_scale_by_n():
+    grid = cells(error_grid(table("table1")))
+    assert grid[0] == ["test error in %", "", "n = 1", "n = 2", "n = 4", "n = 8", "n = 16"]
+    assert grid[2:5] == [
+        ["paper: WideResNet-28-10 on CIFAR-10", "SC", "4.19", "", "", "", ""],
+        ["", "GC", "", "4.61", "5.32", "6.54", "8.33"],
+        ["", "GC-2L", "", "4.12", "4.34", "4.79", "4.95"],
+    ]
+    # Errors of 5.00 and 5.20 %; t of one degree of freedom is 12.706.
+    assert grid[5:] == [
+        ["`tiny`: WideResNet-10-2 on Digits, 1 epoch, k = 1 to 2", "SC", "4.00", "", "", "", ""],
+        ["", "GC", "", "5.10 ± 1.27", "", "", ""],
+        ["", "GC-2L", "", "diverged", "", "", ""],
+    ]
+
+
+def test_coverage_counts_cells_seeds_and_diverged_runs():
+    (row,) = cells(coverage([table("table4")]))[2:]
+    assert row[:2] == ["Table 4", "`tiny`"]
+    assert row[3:] == ["MobileNetV2 on ImageNet", "1 of 13", "1", "0"]
+    (row,) = cells(coverage([table("table1")]))[2:]
+    assert row[4:] == ["3 of 9", "1 to 2", "1"]
+    assert coverage([]).count("\n") <= 1
+
+
+def test_cost_is_summed():
+    (row,) = cells(cost_table(RECORDS))[2:]
+    assert row == ["`tiny`", "Example 3000, 2 cores", "cpu, 32-true, eager", "5", f"{5 * 12.5 / 3600:.2f}"]
+
+
+def test_every_claim_is_listed_under_its_verdict_and_what_speaks_against_it():
+    place = column()
+    wrong = {("gc", 2): [100, 110, 120], ("gc2l", 2): [130, 141, 149], ("gc", 4): [100, 110, 120]}
+    runs = [run(place, *key, seed, errors) for key, found in wrong.items() for seed, errors in enumerate(found, 1)]
+    findings = evaluate(evidence(place, runs))
+    lines = dict(line.removeprefix("- **").split("**: ") for line in verdict_list(findings).splitlines())
+    assert lines["reproduced"] == "A5; B4"
+    assert lines["contradicted"] == "A1 (`tiny` WideResNet-10-2)"
+    assert "E1; E2" in lines["not yet tested"]
+    # 3.0, 3.1 and 2.9 points: half the interval is 4.302653 * 0.1 / sqrt(3).
+    assert against(findings) == (
+        "- A1 (tiny, 3 seeds), n = 2: GC-2L - GC: 3.00 (2.75 to 3.25) points, claimed < 0. "
+        "The claim as a whole: contradicted."
+    )
+    assert against(evaluate(evidence(place, []))) == "None."
