@@ -32,6 +32,10 @@ install: $(READY) ## Create or refresh .venv from constraints.txt
 table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k trains seeds 1..k), then print and write the table
 	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
+.PHONY: table2
+table2: $(READY) ## Table 2, channel-parallel training: measured here once (about 10 minutes), then modelled
+	@$(RUN) experiments/table2.py $(ARGS)
+
 .PHONY: table3
 table3: $(READY) ## The same for Table 3, which adds Shuffle and FLGC
 	@$(RUN) experiments/table3.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/tables $(ARGS)

@@ -23,7 +23,7 @@ FLOORS = [
     {"training"},
     {"records"},
     {"analysis"},
-    {"campaign", "command_line", "exact_evidence", "publish"},
+    {"campaign", "command_line", "exact_evidence", "publish", "scaling"},
     {"cell_arguments", "released_weights", "reproduction"},
     {"verification"},
     {"sweeps"},

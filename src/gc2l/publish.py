@@ -1,13 +1,14 @@
 """Writing a table: computed from the records and the networks, rendered in every format, put under results/."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gc2l.analysis import FORMATS, comparison_table, to_terminal
+from gc2l.analysis.scaling import parts_of_table2, to_csv, to_latex, to_text
 from gc2l.cells import Preset
 from gc2l.models import paper_parameter_counts
 from gc2l.paper import reported_rows
-from gc2l.records import RunStore, write_atomically
+from gc2l.records import RunStore, ScalingRecord, write_atomically
 
 
 def publish_table(table: str, presets: Mapping[str, Preset], store: RunStore, folder: Path) -> str:
@@ -20,3 +21,17 @@ def publish_table(table: str, presets: Mapping[str, Preset], store: RunStore, fo
     for suffix, render in FORMATS.items():
         write_atomically(folder / f"{table}.{suffix}", render(comparison))
     return to_terminal(comparison)
+
+
+def publish_table2(records: Sequence[ScalingRecord], folder: Path) -> str:
+    """Write the parts of Table 2 to folder/table2.{md,csv,tex} and return them for the terminal.
+
+    Raises:
+        ValueError: nothing has been measured.
+    """
+    parts = parts_of_table2(records)
+    title = "# Table 2. Channel-parallel training of WideResNet-28-k on CIFAR-10\n\n"
+    write_atomically(folder / "table2.md", title + to_text(parts, "pipe"))
+    write_atomically(folder / "table2.tex", to_latex(parts))
+    write_atomically(folder / "table2.csv", to_csv(parts))
+    return to_text(parts, "simple")

@@ -14,7 +14,7 @@ from gc2l.parallel.job import Job, Parallel, join_job
 from gc2l.parallel.layer_split import split_layers
 from gc2l.parallel.link import RankError
 from gc2l.parallel.mesh import check_same_on_all_ranks, make_mesh
-from gc2l.parallel.parallelize import parallelize
+from gc2l.parallel.parallelize import parallelize, rank_share
 from gc2l.parallel.state import consolidate, distribute, placements
 from gc2l.parallel.traffic import layer_shapes, record_traffic
 from gc2l.parallel.wire import LayerShape, Traffic, layer_traffic, network_traffic
@@ -38,6 +38,7 @@ __all__ = [
     "network_traffic",
     "parallelize",
     "placements",
+    "rank_share",
     "read_progress",
     "record_traffic",
     "save_sharded",

@@ -10,6 +10,8 @@ from typing import Any
 import torch.distributed as dist
 from torch import Tensor
 
+from gc2l.parallel.supplied import SuppliedChannels
+
 # torch 2.13 renamed two of them and warns of the old names.
 COLLECTIVES = {
     "all_gather": "all_gather_single" if hasattr(dist, "all_gather_single") else "all_gather_into_tensor",
@@ -34,11 +36,11 @@ class Link:
     """What a rank-local layer needs to reach the same layer on the other channel ranks.
 
     Attributes:
-        group: the channel ranks.
+        group: the channel ranks, or what stands for them.
         layer: path of the layer in the network.
     """
 
-    group: dist.ProcessGroup
+    group: dist.ProcessGroup | SuppliedChannels
     layer: str
 
     @property
@@ -61,6 +63,9 @@ class Link:
         Raises:
             RankError: it failed at once.
         """
+        if isinstance(self.group, SuppliedChannels):
+            self.group.supply(kind, result, operands)
+            return Transfer(self, kind, result, operands, None)
         with self._explained(kind), _layer(self.layer):
             work = getattr(dist, COLLECTIVES[kind])(result, *operands, group=self.group, async_op=True, **options)
         return Transfer(self, kind, result, operands, work)
@@ -84,7 +89,7 @@ class Transfer:
     kind: str
     result: Tensor
     operands: tuple[Tensor, ...]
-    work: dist.Work
+    work: dist.Work | None
 
     def wait(self) -> Tensor:
         """The result, once it has arrived (on a GPU: for all that is launched on the current stream from now on).
@@ -92,8 +97,9 @@ class Transfer:
         Raises:
             RankError: another rank died, or did not answer within the time limit of the process group.
         """
-        with self.link._explained(self.kind):
-            self.work.wait()
+        if self.work is not None:
+            with self.link._explained(self.kind):
+                self.work.wait()
         return self.result
 
 

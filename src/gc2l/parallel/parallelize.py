@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
+import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
@@ -15,6 +16,7 @@ from gc2l.parallel.local import local_batch_norm, local_convolution
 from gc2l.parallel.mesh import CHANNEL, check_same_on_all_ranks
 from gc2l.parallel.shuffle import ExchangedShuffleConv2d
 from gc2l.parallel.standard import GatheredConv2d
+from gc2l.parallel.supplied import SuppliedChannels
 from gc2l.parallel.two_level import GatheredTwoLevelConv2d
 from gc2l.torchvision_import import torchvision
 
@@ -42,18 +44,54 @@ def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -
         ValueError: channel ranks that do not divide the groups or channels of a layer, or whose networks differ.
             The network is then as it was.
     """
+    group = mesh[CHANNEL].get_group()
+    _check_network(network, group.size())
+    check_same_on_all_ranks("network (hash of its layers and weights)", _fingerprint(network), group)
+    return _divide(network, group, overlap=overlap)
+
+
+def rank_share(network: nn.Module, ranks: int) -> nn.Module:
+    """Replace the layers of `network`, in place, by those of the first of `ranks` ranks, of which no other is there.
+
+    What the others would send is made up, see `SuppliedChannels`: such a network has the cost of a rank's share, on
+    hardware that cannot hold or run all of them, but not its values. On the meta device it costs no memory.
+
+    Args:
+        network: as for `parallelize`.
+        ranks: p.
+
+    Returns:
+        `network`.
+
+    Raises:
+        TypeError, ValueError: as `parallelize`.
+    """
+    _check_network(network, ranks)
+    return _divide(network, SuppliedChannels(ranks), overlap=False)
+
+
+def _check_network(network: nn.Module, p: int) -> None:
     if not isinstance(network, NETWORKS):
         names = ", ".join(kind.__name__ for kind in NETWORKS)
         raise TypeError(f"network is a {type(network).__name__}; a channel-parallel form exists of {names}")
-    group = mesh[CHANNEL].get_group()
-    layers = {name: layer for name, layer in network.named_modules() if not list(layer.children())}
-    stem = next(name for name, layer in layers.items() if isinstance(layer, nn.Conv2d))
-    for name, layer in layers.items():
-        _check(name, layer, group.size(), stem=name == stem)
-    check_same_on_all_ranks("network (hash of its layers and weights)", _fingerprint(network), group)
-    for name, layer in layers.items():
+    stem = _stem(network)
+    for name, layer in _leaves(network).items():
+        _check(name, layer, p, stem=name == stem)
+
+
+def _divide(network: nn.Module, group: dist.ProcessGroup | SuppliedChannels, *, overlap: bool) -> nn.Module:
+    stem = _stem(network)
+    for name, layer in _leaves(network).items():
         network.set_submodule(name, _rank_local(layer, Link(group, name), stem=name == stem, overlap=overlap))
     return network
+
+
+def _leaves(network: nn.Module) -> dict[str, nn.Module]:
+    return {name: layer for name, layer in network.named_modules() if not list(layer.children())}
+
+
+def _stem(network: nn.Module) -> str:
+    return next(name for name, layer in _leaves(network).items() if isinstance(layer, nn.Conv2d))
 
 
 def _rank_local(layer: nn.Module, link: Link, *, stem: bool, overlap: bool) -> nn.Module:

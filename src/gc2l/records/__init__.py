@@ -4,6 +4,7 @@ from gc2l.records.assemble import make_record
 from gc2l.records.environment import Environment, describe_environment
 from gc2l.records.files import write_atomically
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
+from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, Work, read_scaling, save_scaling
 from gc2l.records.schema import Epoch, Execution, Hardware, Record, Score
 from gc2l.records.store import RunStore, read_record
 from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder
@@ -16,13 +17,21 @@ __all__ = [
     "Execution",
     "Hardware",
     "Interval",
+    "LinkTime",
+    "RanksTime",
     "Record",
     "RunStore",
+    "ScalingRecord",
     "Score",
+    "ShareTime",
+    "Timing",
     "WeightsFolder",
+    "Work",
     "describe_environment",
     "make_record",
     "read_record",
+    "read_scaling",
+    "save_scaling",
     "wilson_interval",
     "write_atomically",
 ]

@@ -16,13 +16,13 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 Amount = Annotated[float, Field(ge=0)]
 
 
-class _Part(BaseModel):
+class Part(BaseModel):
     """What all parts of a record share: no unknown field, no silent conversion, no NaN or infinity, no change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Hardware(_Part):
+class Hardware(Part):
     """The machine that trained.
 
     Attributes:
@@ -42,7 +42,7 @@ class Hardware(_Part):
     accelerator: str | None
 
 
-class Execution(_Part):
+class Execution(Part):
     """How the arithmetic was carried out: the values in effect, never "auto"."""
 
     device: str
@@ -52,7 +52,7 @@ class Execution(_Part):
     threads: Positive
 
 
-class Rank(_Part):
+class Rank(Part):
     """One process of a channel-parallel run.
 
     Attributes:
@@ -75,14 +75,14 @@ class Rank(_Part):
     received_bytes: Count
 
 
-class Parallelism(_Part):
+class Parallelism(Part):
     """The processes of a channel-parallel run, and whether GC-2L computed while it communicated."""
 
     overlap: bool
     ranks: Annotated[tuple[Rank, ...], Field(min_length=1)]
 
 
-class Epoch(_Part):
+class Epoch(Part):
     """One pass over the training set, counted from 1; the learning rate is that of its last step."""
 
     epoch: Positive
@@ -94,7 +94,7 @@ class Epoch(_Part):
     seconds: Amount
 
 
-class Score(_Part):
+class Score(Part):
     """The final result on the test set; `interval` is the Wilson interval in percent."""
 
     errors: Count
@@ -123,7 +123,7 @@ class Score(_Part):
         return self
 
 
-class Record(_Part):
+class Record(Part):
     """One finished or diverged training run.
 
     Attributes:

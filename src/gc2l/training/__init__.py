@@ -4,6 +4,7 @@ import gc2l.torchvision_import  # noqa: F401  Lightning imports torchvision, whi
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution, ResolvedExecution
 from gc2l.training.loggers import report_to_sweep
+from gc2l.training.memory import peak_memory_bytes, reset_peak_memory
 from gc2l.training.outcome import EpochResult, Outcome
 from gc2l.training.run import train
 
@@ -14,6 +15,8 @@ __all__ = [
     "ImageClassifier",
     "Outcome",
     "ResolvedExecution",
+    "peak_memory_bytes",
     "report_to_sweep",
+    "reset_peak_memory",
     "train",
 ]

@@ -1,0 +1,91 @@
+"""Table 2: channel-parallel training of WideResNet-28-k, k = 40, 60, 80.
+
+Prints (a) the parameters of every row, in all and per processor, exact; (b) measured step times of ranks that run
+together on this machine; (c) step times of single ranks with the others' channels supplied; (d) a cost model fitted to
+them, its error, and what it predicts for the paper's networks over named links. The measurements are taken once, about
+ten minutes, and kept in results/table2; --measure takes them again.
+"""
+
+import sys
+from pathlib import Path
+
+import tyro
+
+from gc2l.campaign import REPOSITORY
+from gc2l.command_line import run_script
+from gc2l.publish import publish_table2
+from gc2l.records import read_scaling, save_scaling
+from gc2l.scaling import Network, Plan, measure_scaling
+from gc2l.training import Execution
+
+GROUPS = (2, 4, 8, 16)
+
+
+def network(k: int, n: int, *, images: int, ranks: int | None = None, depth: int = 28) -> Network:
+    """SC for n = 1, else GC-2L; by default on n ranks."""
+    variant = "sc" if n == 1 else "gc2l"
+    return Network(depth=depth, widen_factor=k, variant=variant, groups=n, ranks=ranks or n, images=images)
+
+
+PLANNED = tuple(network(k, n, images=128) for k in (40, 60, 80) for n in (1, *GROUPS, 32, 64))
+ON_TWO_CORES = Plan(
+    shares=tuple(network(k, n, images=16) for k in (4, 8, 12) for n in (1, *GROUPS)),
+    together=(
+        (network(4, 2, images=128, ranks=1, depth=16), 1, True),
+        (network(4, 2, images=128, ranks=2, depth=16), 1, True),
+        (network(4, 2, images=128, ranks=2, depth=16), 1, False),
+        (network(4, 4, images=128, ranks=1, depth=16), 1, True),
+        (network(4, 4, images=128, ranks=2, depth=16), 1, True),
+        (network(4, 1, images=128, ranks=1, depth=16), 1, True),
+        (network(4, 1, images=128, ranks=1, depth=16), 2, True),
+        (network(4, 1, images=128, ranks=2, depth=16), 1, True),
+    ),
+    processes=2,
+    link_bytes=(2**12, 2**14, 2**16, 2**18, 2**20, 2**22, 2**24),
+    planned=PLANNED,
+    rounds=5,
+)
+ON_A_GPU = Plan(
+    shares=tuple(network(k, n, images=128) for k in (40, 60, 80) for n in (1, *GROUPS)),
+    together=(),
+    processes=1,
+    link_bytes=(),
+    planned=PLANNED,
+    rounds=10,
+)
+
+
+def main(
+    measure: bool = False,
+    execution: Execution = Execution(),  # noqa: B008  frozen
+    measurements: Path = Path("results/table2"),
+    output: Path = Path("results/tables"),
+) -> int:
+    """Measure what is missing, then print and write the table.
+
+    Args:
+        measure: measure again.
+        execution: device and precision.
+        measurements: folder of the measurements.
+        output: folder of the tables.
+    """
+    device = execution.resolved_device()
+    path = measurements / f"{device}.json"
+    if measure or not path.exists():
+        plan = ON_A_GPU if device == "cuda" else ON_TWO_CORES
+        # One thread of a processor without matrix units is fastest in float32, whatever else it can do.
+        precision = execution.resolve(training_images=0).precision
+        record = measure_scaling(
+            plan,
+            device=device,
+            precision=precision,
+            repository=REPOSITORY,
+            tell=lambda line: print(line, file=sys.stderr),
+        )
+        save_scaling(record, path)
+    print(publish_table2(read_scaling(measurements), output))
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(lambda: tyro.cli(main, description=__doc__))

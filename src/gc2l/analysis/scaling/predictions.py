@@ -1,0 +1,74 @@
+"""What the cost model predicts for the paper's Table 2: speed-ups from SC on one rank to GC-2L on n."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gc2l.analysis.scaling.cost_model import LINKS, CostModel, Link, fit_cost_model
+from gc2l.paper import reported_rows
+from gc2l.records import ScalingRecord, Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A network of Table 2's kind that nobody ran here.
+
+    Attributes:
+        widen_factor, groups: the network, GC-2L with n groups on n ranks.
+        link: between the ranks.
+        compute_seconds: of one rank in one step.
+        link_seconds: of one step.
+        speedup: of the step over SC on one rank of the same hardware; the latter is predicted, too.
+        ideal: n^2, which is how much less one rank multiplies: 1/n of the arithmetic, shared by n.
+        reported: the paper's ratio of training times, None where it has none.
+    """
+
+    widen_factor: int
+    groups: int
+    link: Link
+    compute_seconds: float
+    link_seconds: float
+    speedup: float
+    ideal: int
+    reported: float | None
+
+
+def predict_speedups(record: ScalingRecord, links: Sequence[Link] = LINKS) -> list[Prediction]:
+    """Predict every planned GC-2L network over every link.
+
+    Raises:
+        ValueError: too few measurements to fit the model, or no planned SC to compare with.
+    """
+    model = fit_cost_model(record)
+    alone = {work.widen_factor: model.compute_seconds(work) for work in record.planned if work.variant == "sc"}
+    found = []
+    for work in record.planned:
+        if work.variant == "sc":
+            continue
+        if work.widen_factor not in alone:
+            raise ValueError(f"k={work.widen_factor} is planned without SC, to which its speed-up refers")
+        found += [_predict(model, work, link, alone[work.widen_factor]) for link in links]
+    return found
+
+
+def reported_speedup(widen_factor: int, groups: int) -> float | None:
+    """The paper's training time of SC over that of GC-2L with n groups on n GPUs (Table 2)."""
+    seconds = {
+        row.groups: row.wall_clock_seconds
+        for row in reported_rows("table2")
+        if row.network == f"wide_resnet_28_{widen_factor}"
+    }
+    one, many = seconds.get(1), seconds.get(groups)
+    return one / many if one and many else None
+
+
+def _predict(model: CostModel, work: Work, link: Link, alone: float) -> Prediction:
+    return Prediction(
+        widen_factor=work.widen_factor,
+        groups=work.groups,
+        link=link,
+        compute_seconds=model.compute_seconds(work),
+        link_seconds=link.seconds(work),
+        speedup=alone / model.step_seconds(work, link),
+        ideal=work.groups**2,
+        reported=reported_speedup(work.widen_factor, work.groups),
+    )

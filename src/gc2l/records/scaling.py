@@ -1,0 +1,140 @@
+"""The record of Table 2's measurements on one machine: what a rank has to do, and how long it takes."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, Field, ValidationError
+
+from gc2l.records.files import write_atomically
+from gc2l.records.schema import Hardware, Part
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Work(Part):
+    """What one of `ranks` ranks does in one training step of WideResNet-depth-k on images of 32 x 32; exact.
+
+    Attributes:
+        depth, widen_factor, variant, groups: the network.
+        stem_channels: of the paper's 16, or more where they must be divided by more groups.
+        ranks: p, that divide the channels.
+        images: batch size.
+        parameters: of the whole network.
+        own_parameters: those that the rank holds.
+        flops: floating point operations of a step, thrice those of the forward pass; a multiply-add is two.
+        elements: numbers that the layers write in the forward pass.
+        layers: number of layers with an output of their own.
+        collectives: started by the rank.
+        received_bytes: that it has at least to get from others.
+    """
+
+    depth: Positive
+    widen_factor: Positive
+    variant: str
+    groups: Positive
+    stem_channels: Positive
+    ranks: Positive
+    images: Positive
+    parameters: Positive
+    own_parameters: Positive
+    flops: Positive
+    elements: Positive
+    layers: Positive
+    collectives: Count
+    received_bytes: Count
+
+
+class Timing(Part):
+    """Times of repeated steps: the median, and the lowest and highest."""
+
+    seconds: Seconds
+    low: Seconds
+    high: Seconds
+    repeats: Positive
+
+
+class ShareTime(Part):
+    """The step of one rank alone, its collectives supplied; see `gc2l.parallel.rank_share`."""
+
+    work: Work
+    time: Timing
+    peak_memory_bytes: Count
+
+
+class RanksTime(Part):
+    """The step of all ranks together.
+
+    Attributes:
+        work: of each rank.
+        threads: that each rank computes with.
+        overlap: whether GC-2L computes while it gathers.
+        time: until the last rank has finished.
+    """
+
+    work: Work
+    threads: Positive
+    overlap: bool
+    time: Timing
+
+
+class LinkTime(Part):
+    """One collective between the ranks: what each receives, and how long it takes."""
+
+    collective: Literal["all_gather", "reduce_scatter"]
+    ranks: Positive
+    received_bytes: Positive
+    time: Timing
+
+
+class ScalingRecord(Part):
+    """Everything measured for Table 2 on one machine.
+
+    Attributes:
+        schema_version: of this format.
+        commit, dirty, versions, hardware: as in `Record`.
+        device, precision: what computed, and in which numbers.
+        started, finished: in UTC.
+        shares: single ranks, timed alone.
+        together: ranks that run and communicate.
+        link: the collectives alone.
+        planned: networks that nobody has run here, to be predicted.
+    """
+
+    schema_version: Literal[1] = 1
+    commit: Annotated[str, Field(min_length=1)]
+    dirty: bool
+    versions: dict[str, str]
+    hardware: Hardware
+    device: str
+    precision: str
+    started: AwareDatetime
+    finished: AwareDatetime
+    shares: tuple[ShareTime, ...]
+    together: tuple[RanksTime, ...]
+    link: tuple[LinkTime, ...]
+    planned: tuple[Work, ...]
+
+
+def save_scaling(record: ScalingRecord, path: Path) -> None:
+    """Write `record` as JSON, in place of an older one."""
+    write_atomically(path, record.model_dump_json(indent=1) + "\n")
+
+
+def read_scaling(folder: Path) -> list[ScalingRecord]:
+    """The records of `folder`, by file name; none when it is missing.
+
+    Raises:
+        ValueError: a file that is no valid record.
+    """
+    return [_read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _read(path: Path) -> ScalingRecord:
+    try:
+        return ScalingRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        raise ValueError(
+            f"{path} is no valid record of Table 2's measurements: {error}; make table2 measures"
+        ) from error

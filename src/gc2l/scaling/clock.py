@@ -1,0 +1,84 @@
+"""The clock: training steps of several networks in turn, so that a busy machine slows all of them alike."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from gc2l.records import Timing
+from gc2l.scaling.work import CLASSES, SIDE
+
+
+class Stepper:
+    """A network with its optimiser and a batch of noise, ready to make training steps.
+
+    Args:
+        network: on the meta device it gets memory and random weights.
+        images: batch size.
+        device: "cpu" or "cuda".
+        precision: "float32" or "bfloat16" (automatic mixed precision).
+        seed: of the noise, alike on all ranks.
+    """
+
+    def __init__(self, network: nn.Module, *, images: int, device: str, precision: str, seed: int = 0) -> None:
+        self.device, self.precision = device, precision
+        generator = torch.Generator().manual_seed(seed)
+        if any(value.is_meta for value in network.parameters()):
+            network = _with_memory(network.to_empty(device=device))
+        self.network: Any = network.to(device).to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        noise = torch.randn(images, 3, SIDE, SIDE, generator=generator)
+        self.batch = noise.to(device).contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(CLASSES, (images,), generator=generator).to(device)
+        self.optimizer = torch.optim.SGD(
+            self.network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True
+        )
+
+    def step(self) -> None:
+        """One training step, to its end."""
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            logits = self.network(self.batch)
+        F.cross_entropy(logits.float(), self.labels).backward()
+        self.optimizer.step()
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+def seconds_of(step: Callable[[], None]) -> float:
+    """Wall-clock time of one call."""
+    begun = time.perf_counter()
+    step()
+    return time.perf_counter() - begun
+
+
+def time_in_turn(steps: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, Timing]:
+    """Call all `steps`, each of which returns its seconds, in turn: one round to warm up and then `rounds`."""
+    for step in steps.values():
+        step()
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            seconds[name].append(step())
+    return {name: timing(values) for name, values in seconds.items()}
+
+
+def timing(seconds: list[float]) -> Timing:
+    """Median and range."""
+    return Timing(seconds=statistics.median(seconds), low=min(seconds), high=max(seconds), repeats=len(seconds))
+
+
+def _with_memory(network: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        for value in network.parameters():
+            if value.dim() > 1:
+                nn.init.kaiming_normal_(value)
+            else:
+                nn.init.ones_(value)
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.reset_running_stats()
+    return network

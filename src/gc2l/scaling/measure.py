@@ -1,0 +1,159 @@
+"""Measuring Table 2 on this machine: single shares, ranks together, and the link between them."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from gc2l.parallel import make_mesh, parallelize
+from gc2l.parallel.link import COLLECTIVES
+from gc2l.records import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, describe_environment
+from gc2l.scaling.clock import Stepper, seconds_of, time_in_turn
+from gc2l.scaling.work import Network, count_work
+from gc2l.training import peak_memory_bytes, reset_peak_memory
+
+Together = tuple[Network, int, bool]  # threads of each rank, overlap
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        shares: timed alone, on one thread or the GPU.
+        together: networks whose ranks run together, with the threads of each rank, and whether GC-2L overlaps.
+        processes: ranks of this machine that are started.
+        link_bytes: that a rank receives in the collectives that are timed alone.
+        planned: networks to predict.
+        rounds: steps of each, after one to warm up.
+    """
+
+    shares: tuple[Network, ...]
+    together: tuple[Together, ...]
+    processes: int
+    link_bytes: tuple[int, ...]
+    planned: tuple[Network, ...]
+    rounds: int
+
+
+def measure_scaling(
+    plan: Plan, *, device: str, precision: str, repository: Path, tell: Callable[[str], None]
+) -> ScalingRecord:
+    """Carry out `plan` on this machine.
+
+    Args:
+        plan: what to measure.
+        device: "cpu" or "cuda".
+        precision: "float32" or "bfloat16".
+        repository: the checkout that the record names.
+        tell: told what comes next.
+    """
+    started = datetime.now(UTC)
+    environment = describe_environment(repository)
+    name = torch.cuda.get_device_name() if device == "cuda" else None
+    shares = [_time_share(network, plan.rounds, device, precision, tell) for network in plan.shares]
+    together: Sequence[RanksTime] = ()
+    link: Sequence[LinkTime] = ()
+    if plan.together:
+        tell(f"{plan.processes} ranks together, {len(plan.together)} networks in turn ...")
+        with tempfile.TemporaryDirectory() as folder:
+            mp.spawn(_rank, (Path(folder), plan, device, precision), nprocs=plan.processes)
+            times, link = torch.load(Path(folder) / "found", weights_only=False)
+        together = [
+            RanksTime(work=count_work(network), threads=threads, overlap=overlap, time=time)
+            for (network, threads, overlap), time in zip(plan.together, times, strict=True)
+        ]
+    return ScalingRecord(
+        commit=environment.commit,
+        dirty=environment.dirty,
+        versions=environment.versions,
+        hardware=environment.hardware.model_copy(update={"accelerator": name}),
+        device=device,
+        precision=precision,
+        started=started,
+        finished=datetime.now(UTC),
+        shares=tuple(shares),
+        together=tuple(together),
+        link=tuple(link),
+        planned=tuple(count_work(network) for network in plan.planned),
+    )
+
+
+def _time_share(network: Network, rounds: int, device: str, precision: str, tell: Callable[[str], None]) -> ShareTime:
+    tell(f"one rank of {network.ranks}: {network.variant} n = {network.groups}, k = {network.widen_factor} ...")
+    if device == "cpu":
+        torch.set_num_threads(1)
+    reset_peak_memory(device)
+    with torch.device("meta"):
+        share = network.build_share()
+    stepper = Stepper(share, images=network.images, device=device, precision=precision)
+    time = time_in_turn({"": lambda: seconds_of(stepper.step)}, rounds=rounds)[""]
+    return ShareTime(work=count_work(network), time=time, peak_memory_bytes=peak_memory_bytes(device))
+
+
+def _rank(rank: int, folder: Path, plan: Plan, device: str, precision: str) -> None:
+    if device == "cuda":
+        torch.cuda.set_device(rank)
+    backend = {"cpu": "gloo", "cuda": "nccl"}[device]
+    dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=rank, world_size=plan.processes)
+    steps = {str(number): _step(plan, entry, device, precision) for number, entry in enumerate(plan.together)}
+    times = list(time_in_turn(steps, rounds=plan.rounds).values())
+    link = [
+        _time_link(kind, size, plan, device) for kind in ("all_gather", "reduce_scatter") for size in plan.link_bytes
+    ]
+    if rank == 0:
+        torch.save((times, link), folder / "found")
+    dist.destroy_process_group()
+
+
+def _step(plan: Plan, entry: Together, device: str, precision: str) -> Callable[[], float]:
+    """A step of this rank, that takes as long as the slowest rank's; ranks that it does not need wait."""
+    network, threads, overlap = entry
+    if network.ranks not in (1, plan.processes):
+        raise ValueError(f"ranks={network.ranks} must be 1 or all {plan.processes} processes")
+    torch.manual_seed(0)
+    busy = dist.get_rank() < network.ranks
+    stepper = None
+    if busy:
+        whole = network.build()
+        if network.ranks > 1:
+            parallelize(whole, make_mesh(network.ranks, device=device), overlap=overlap)
+        stepper = Stepper(whole, images=network.images, device=device, precision=precision)
+
+    def step() -> float:
+        torch.set_num_threads(threads)
+        dist.barrier()
+        return _slowest(seconds_of(stepper.step) if stepper else 0.0, device)
+
+    return step
+
+
+def _slowest(seconds: float, device: str) -> float:
+    value = torch.tensor([seconds], device=device, dtype=torch.float64)
+    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return float(value)
+
+
+def _time_link(kind: Literal["all_gather", "reduce_scatter"], received: int, plan: Plan, device: str) -> LinkTime:
+    p = plan.processes
+    own = torch.zeros(received // (p - 1) // 4, device=device)
+    whole = torch.zeros(p * own.numel(), device=device)
+    result, operand = (whole, own) if kind == "all_gather" else (own, whole)
+
+    def collect() -> None:
+        getattr(dist, COLLECTIVES[kind])(result, operand)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    def step() -> float:
+        dist.barrier()
+        return _slowest(seconds_of(collect), device)
+
+    found: Timing = time_in_turn({"": step}, rounds=10 * plan.rounds)[""]
+    return LinkTime(collective=kind, ranks=p, received_bytes=own.nbytes * (p - 1), time=found)

@@ -1,0 +1,93 @@
+"""What one rank has to do in a training step, counted on the meta device, where the widest networks cost nothing."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from gc2l.models import WideResNet
+from gc2l.nn import make_conv
+from gc2l.parallel import layer_shapes, network_traffic, rank_share
+from gc2l.records import Work
+
+PAPER_STEM = 16
+CLASSES = 10
+SIDE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A WideResNet-depth-k of Table 2's kind on `ranks` ranks; attributes as in `gc2l.records.Work`."""
+
+    depth: int = 28
+    widen_factor: int
+    variant: str
+    groups: int
+    ranks: int
+    images: int
+
+    @property
+    def stem_channels(self) -> int:
+        """The paper's 16, which no more than 16 groups can divide; beyond, one for each group."""
+        return max(PAPER_STEM, self.groups)
+
+    def build(self) -> WideResNet:
+        """The whole network."""
+        stem = make_conv("sc", 3, self.stem_channels, 3, groups=1, padding=1, bias=False)
+        widths = [16 * self.widen_factor, 32 * self.widen_factor, 64 * self.widen_factor]
+        units = [(self.depth - 4) // 6] * 3
+        return WideResNet(stem, self.stem_channels, widths, units, self.variant, self.groups, 1, CLASSES)
+
+    def build_share(self) -> nn.Module:
+        """The share of one rank; of one rank it is the whole network as it is."""
+        return self.build() if self.ranks == 1 else rank_share(self.build(), self.ranks)
+
+
+def count_work(network: Network, *, element: int = 4) -> Work:
+    """Count what one rank computes and receives.
+
+    Args:
+        network: which.
+        element: bytes of a number on the wire.
+    """
+    with torch.device("meta"):
+        whole = network.build()
+        parameters = sum(value.numel() for value in whole.parameters())
+        shapes = layer_shapes(whole.eval(), torch.empty(1, 3, SIDE, SIDE))
+        share = network.build_share().train()
+        written = _written(share)
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            share(torch.empty(network.images, 3, SIDE, SIDE))
+    traffic = network_traffic(shapes, ranks=network.ranks, images=network.images, element=element)
+    alone = network.ranks == 1
+    return Work(
+        depth=network.depth,
+        widen_factor=network.widen_factor,
+        variant=network.variant,
+        groups=network.groups,
+        stem_channels=network.stem_channels,
+        ranks=network.ranks,
+        images=network.images,
+        parameters=parameters,
+        own_parameters=sum(value.numel() for value in share.parameters()),
+        # The gradients of input and weight take as much again each; torch counts those of grouped layers too high.
+        flops=3 * counter.get_total_flops(),
+        elements=sum(written),
+        layers=len(written),
+        collectives=0 if alone else len(traffic),
+        received_bytes=0 if alone else sum(one.received for one in traffic),
+    )
+
+
+def _written(network: nn.Module) -> list[int]:
+    """A list that fills with the sizes of the layers' outputs in the next forward pass."""
+    sizes: list[int] = []
+
+    def note(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+        sizes.append(output.numel())
+
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d) or not list(layer.children()):
+            layer.register_forward_hook(note)
+    return sizes
