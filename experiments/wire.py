@@ -4,30 +4,29 @@
 
 First a small network takes one training step on two gloo processes of this machine, with every collective of
 torch.distributed wrapped, and the bytes are compared with the closed form. Then the closed form gives, for a network
-of the paper on p = n ranks, what one rank receives, and GC-2L's share of what SC and Shuffle move.
+of the paper on p = n ranks, what one rank receives, and GC-2L's share of what SC and Shuffle move. The counts are
+kept in results/wire.json.
 """
 
-import tempfile
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 import tyro
 from tabulate import tabulate
 
+from gc2l.campaign import REPOSITORY
 from gc2l.cells import ModelConfig
 from gc2l.command_line import run_script
 from gc2l.models import build_model, paper_network
-from gc2l.parallel import LayerShape, Traffic, layer_shapes, make_mesh, network_traffic, parallelize, record_traffic
+from gc2l.parallel import LayerShape, layer_shapes, network_traffic
+from gc2l.records import WireRecord, save_wire
+from gc2l.scaling import count_wire
 from gc2l.variants import VARIANTS
 
 SIZES = {"wide_resnet_28_10": 32, "wide_resnet_34_2": 224, "mobilenet_v2": 224}
 MEBIBYTE = 2**20
-MEASURED, MEASURED_RANKS = "wide_resnet_10_2", 2
 
 
 def main(
@@ -36,6 +35,7 @@ def main(
     groups: tuple[int, ...] = (2, 4, 8, 16),
     element: int = 4,
     layers: int = 0,
+    output: Path = Path("results/wire.json"),
 ) -> int:
     """Measure, then print the closed form.
 
@@ -45,8 +45,11 @@ def main(
         groups: numbers of groups n, each on p = n ranks.
         element: bytes of a number.
         layers: also print every layer's traffic for this number of groups.
+        output: file of the counts.
     """
-    equal = _measure(groups)
+    record = count_wire(groups, repository=REPOSITORY)
+    save_wire(record, output)
+    _print_counts(record)
     rows = []
     for n in groups:
         received = {variant: _received(_shapes(network, variant, n), n, images, element) for variant in VARIANTS}
@@ -68,44 +71,29 @@ def main(
     print(tabulate(rows, headers, disable_numparse=True, colalign=("right", "left", *["right"] * 5)))
     if layers:
         _print_layers(network, layers, images, element)
-    return 0 if equal else 1
+    return 0 if all(count.equal for count in record.counts) else 1
 
 
-def _measure(groups: Iterable[int]) -> bool:
-    """Print measured beside predicted bytes; tell whether all are equal."""
-    rows = []
-    with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_measure_on_rank, (Path(folder), groups), nprocs=MEASURED_RANKS)
-        found = torch.load(Path(folder) / "found", weights_only=False)
-    for (variant, n), (measured, predicted) in found.items():
-        amounts = [sum(t.volume for t in measured.elements() if t.direction == way) for way in ("forward", "backward")]
-        verdict = "equal" if measured == predicted else "DIFFERS"
-        predicted_bytes = sum(t.volume for t in predicted.elements())
-        rows.append((n, VARIANTS[variant].label, measured.total(), *amounts, sum(amounts), predicted_bytes, verdict))
-    print(f"{MEASURED}, 3 images, 4 bytes a number, {MEASURED_RANKS} gloo ranks; bytes of the tensors on one rank\n")
+def _print_counts(record: WireRecord) -> None:
+    rows = [
+        (
+            count.groups,
+            VARIANTS[count.variant].label,
+            count.calls,
+            count.forward_bytes,
+            count.backward_bytes,
+            count.forward_bytes + count.backward_bytes,
+            count.expected_bytes,
+            "equal" if count.equal else "DIFFERS",
+        )
+        for count in record.counts
+    ]
+    print(
+        f"{record.network}, {record.images} images, 4 bytes a number, {record.ranks} gloo ranks; "
+        "bytes of the tensors on one rank\n"
+    )
     headers = ("n", "variant", "calls", "forward", "backward", "measured", "closed form", "each collective")
     print(tabulate(rows, headers, intfmt=","), end="\n\n")
-    return all(row[-1] == "equal" for row in rows)
-
-
-def _measure_on_rank(rank: int, folder: Path, groups: Iterable[int]) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=MEASURED_RANKS)
-    mesh = make_mesh(MEASURED_RANKS)
-    found: dict[tuple[str, int], tuple[Counter[Traffic], Counter[Traffic]]] = {}
-    for variant, n in [(variant, n) for n in groups for variant in VARIANTS]:
-        torch.manual_seed(0)
-        network = build_model(_config(MEASURED, variant, n), num_classes=10)
-        images = torch.randn(3, 3, 32, 32)
-        shapes = layer_shapes(network.eval(), images)
-        predicted = network_traffic(shapes, ranks=MEASURED_RANKS, images=3, element=4, rank=rank)
-        parallelize(network.train(), mesh)
-        with record_traffic() as measured:
-            network(images).logsumexp(dim=1).sum().backward()
-        found[variant, n] = Counter(measured), Counter(predicted)
-    if rank == 0:
-        torch.save(found, folder / "found")
-    dist.destroy_process_group()
 
 
 def _config(name: str, variant: str, groups: int) -> ModelConfig:

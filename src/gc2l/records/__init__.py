@@ -8,6 +8,7 @@ from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, 
 from gc2l.records.schema import Epoch, Execution, Hardware, Record, Score
 from gc2l.records.store import RunStore, read_record
 from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder
+from gc2l.records.wire import WireCount, WireRecord, read_wire, save_wire
 
 __all__ = [
     "CONFIDENCE",
@@ -26,12 +27,16 @@ __all__ = [
     "ShareTime",
     "Timing",
     "WeightsFolder",
+    "WireCount",
+    "WireRecord",
     "Work",
     "describe_environment",
     "make_record",
     "read_record",
     "read_scaling",
+    "read_wire",
     "save_scaling",
+    "save_wire",
     "wilson_interval",
     "write_atomically",
 ]

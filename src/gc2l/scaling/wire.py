@@ -1,0 +1,68 @@
+"""Counting what a channel-parallel training step sends, on gloo processes of this machine, against the closed form."""
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from gc2l.models import build_model, paper_network
+from gc2l.parallel import layer_shapes, make_mesh, network_traffic, parallelize, record_traffic
+from gc2l.records import WireCount, WireRecord, describe_environment
+from gc2l.variants import VARIANTS
+
+NETWORK, RANKS, IMAGES, CLASSES = "wide_resnet_10_2", 2, 3, 10
+
+
+def count_wire(groups: Sequence[int], *, repository: Path) -> WireRecord:
+    """Take one training step of a small network with every variant and count every collective.
+
+    Args:
+        groups: numbers of groups n, multiples of 2.
+        repository: the checkout that the record names.
+    """
+    environment = describe_environment(repository)
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_count_on_rank, (Path(folder), tuple(groups)), nprocs=RANKS)
+        counts = torch.load(Path(folder) / "found", weights_only=False)
+    return WireRecord(
+        commit=environment.commit,
+        dirty=environment.dirty,
+        versions=environment.versions,
+        network=NETWORK,
+        ranks=RANKS,
+        images=IMAGES,
+        counts=counts,
+    )
+
+
+def _count_on_rank(rank: int, folder: Path, groups: Sequence[int]) -> None:
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=RANKS)
+    counts = tuple(_count(variant, n, rank) for n in groups for variant in VARIANTS)
+    if rank == 0:
+        torch.save(counts, folder / "found")
+    dist.destroy_process_group()
+
+
+def _count(variant: str, groups: int, rank: int) -> WireCount:
+    torch.manual_seed(0)
+    network = build_model(paper_network(NETWORK, variant, 1 if variant == "sc" else groups), num_classes=CLASSES)
+    images = torch.randn(IMAGES, 3, 32, 32)
+    expected = network_traffic(layer_shapes(network.eval(), images), ranks=RANKS, images=IMAGES, element=4, rank=rank)
+    parallelize(network.train(), make_mesh(RANKS))
+    with record_traffic() as counted:
+        network(images).logsumexp(dim=1).sum().backward()
+    passes = {way: sum(one.volume for one in counted if one.direction == way) for way in ("forward", "backward")}
+    return WireCount(
+        variant=variant,
+        groups=groups,
+        calls=len(counted),
+        forward_bytes=passes["forward"],
+        backward_bytes=passes["backward"],
+        expected_bytes=sum(one.volume for one in expected),
+        equal=Counter(counted) == Counter(expected),
+    )
