@@ -20,10 +20,11 @@ def test_a6_has_a_share_at_each_n_and_the_growth_between_them():
     assert finding.seeds == (3, 3)
     assert [part.effect for part in finding.parts] == approx([12, 24.95, 12, 12.475, 12, 6.2375, 12])
     assert set(finding.parts[0].runs) == {record.identity for record in RECORDS}
-    assert finding.parts[0].name.endswith("restores (5.0 of random weights)")
+    assert finding.parts[0].name.endswith("restores (5.0 for random weights)")
     # Restored: 11, 12 and 13 % against 5 %; half of the interval is 4.302653 / sqrt(3).
     assert finding.parts[0].note == "trained - random weights: 7.00 (4.52 to 9.48)"
-    assert finding.parts[1].note == "49.90 % and 74.85 %"
+    assert finding.parts[1].name == "n = 4: error of GC - that at n = 2 (25.0 for random weights)"
+    assert finding.parts[1].note == "from 49.90 % to 74.85 %"
 
 
 def test_a6_is_contradicted_by_a_coarse_level_that_does_harm():

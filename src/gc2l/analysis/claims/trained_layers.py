@@ -30,12 +30,13 @@ def _parts(measured: Mapping[int, Sequence[Approximation]]) -> tuple[Part, ...]:
         here = measured[n]
         if before is not None:
             growth = paired_difference([100 * one.gc for one in here], [100 * one.gc for one in measured[before]])
-            errors = [100 * fmean(one.gc for one in measured[groups]) for groups in (before, n)]
-            note = f"{errors[0]:.2f} % and {errors[1]:.2f} %"
-            parts.append(_part(f"n = {n}: error of GC - that at n = {before}", growth, _OF_NORM, here, note))
+            low, high = (100 * fmean(one.gc for one in measured[groups]) for groups in (before, n))
+            random_low, random_high = (100 * fmean(one.random_gc for one in measured[groups]) for groups in (before, n))
+            name = f"n = {n}: error of GC - that at n = {before} ({random_high - random_low:.1f} for random weights)"
+            parts.append(_part(name, growth, _OF_NORM, here, f"from {low:.2f} % to {high:.2f} %"))
         restored = mean_interval([one.restored_percent for one in here])
         by_chance = fmean(one.random_restored_percent for one in here)
-        name = f"n = {n}: share of GC's error that the coarse level restores ({by_chance:.1f} of random weights)"
+        name = f"n = {n}: share of GC's error that the coarse level restores ({by_chance:.1f} for random weights)"
         parts.append(_part(name, restored, "percent of GC's error", here, _against_chance(here)))
     return tuple(parts)
 

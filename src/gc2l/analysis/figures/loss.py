@@ -49,6 +49,9 @@ def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
         for axes, groups in zip(all_axes, _GROUPS, strict=True):
             _draw(axes, groups, runs)
             handles |= {handle.get_label(): handle for handle in axes.get_legend_handles_labels()[0]}
+        low, high = all_axes[0].get_ylim()
+        # Less than a decade needs more steps to have a few labels.
+        all_axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.4, 2, 3, 5, 7)))
         all_axes[0].set_ylabel("training loss")
     figure.legend(handles=list(handles.values()), loc="outside upper right", ncols=max(len(handles), 1))
     add_caption(figure, (_CAPTION, *(scale_note(scale, runs) for scale, runs in shown), *notes))
@@ -79,7 +82,6 @@ def _draw(axes: Axes, groups: int, runs: Runs) -> None:
             label=VARIANTS[variant].label,
         )
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
