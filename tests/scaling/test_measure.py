@@ -1,0 +1,53 @@
+"""The measurement itself, on the smallest networks: what it records, not how long it takes."""
+
+from pathlib import Path
+
+import pytest
+
+from gc2l.records import read_scaling, save_scaling
+from gc2l.scaling import Network, Plan, count_wire, measure_scaling
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _network(groups: int, ranks: int) -> Network:
+    variant = "sc" if groups == 1 else "gc2l"
+    return Network(depth=10, widen_factor=1, variant=variant, groups=groups, ranks=ranks, images=2)
+
+
+def test_measurements_are_recorded_and_read_back(tmp_path):
+    told = []
+    plan = Plan(
+        shares=(_network(1, 1), _network(2, 2)),
+        together=((_network(2, 1), 1, True), (_network(2, 2), 1, True), (_network(2, 2), 1, False)),
+        processes=2,
+        link_bytes=(2**10, 2**14),
+        planned=(_network(4, 4),),
+        rounds=2,
+    )
+    record = measure_scaling(plan, device="cpu", precision="float32", repository=ROOT, tell=told.append)
+    assert len(told) == 3
+    assert [(one.work.groups, one.work.ranks) for one in record.shares] == [(1, 1), (2, 2)]
+    assert [(one.work.ranks, one.overlap) for one in record.together] == [(1, True), (2, True), (2, False)]
+    assert [(one.collective, one.received_bytes) for one in record.link] == [
+        ("all_gather", 2**10),
+        ("all_gather", 2**14),
+        ("reduce_scatter", 2**10),
+        ("reduce_scatter", 2**14),
+    ]
+    for one in (*record.shares, *record.together):
+        assert 0 < one.time.low <= one.time.seconds <= one.time.high
+        assert one.time.repeats == 2
+    save_scaling(record, tmp_path / "cpu.json")
+    assert read_scaling(tmp_path) == [record]
+    (tmp_path / "cpu.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"cpu\.json is no valid record"):
+        read_scaling(tmp_path)
+
+
+def test_the_wire_is_counted(tmp_path):
+    counts = {count.variant: count for count in count_wire((4,), repository=ROOT).counts}
+    assert all(count.equal for count in counts.values())
+    # logits only: 3 images, 10 classes, 4 bytes
+    assert (counts["gc"].forward_bytes, counts["gc"].backward_bytes) == (120, 0)
+    assert 0 < counts["gc2l"].forward_bytes < counts["shuffle"].forward_bytes < counts["sc"].forward_bytes
