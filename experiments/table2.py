@@ -60,6 +60,7 @@ def main(
     execution: Execution = Execution(),  # noqa: B008  frozen
     measurements: Path = Path("results/table2"),
     output: Path = Path("results/tables"),
+    figures: Path = Path("results/figures"),
 ) -> int:
     """Measure what is missing, then print and write the table.
 
@@ -68,6 +69,7 @@ def main(
         execution: device and precision.
         measurements: folder of the measurements.
         output: folder of the tables.
+        figures: folder of the figures.
     """
     device = execution.resolved_device()
     path = measurements / f"{device}.json"
@@ -83,7 +85,7 @@ def main(
             tell=lambda line: print(line, file=sys.stderr),
         )
         save_scaling(record, path)
-    print(publish_table2(read_scaling(measurements), output))
+    print(publish_table2(read_scaling(measurements), output, figures))
     return 0
 
 

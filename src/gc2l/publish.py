@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gc2l.analysis import FORMATS, comparison_table, to_terminal
-from gc2l.analysis.scaling import parts_of_table2, to_csv, to_latex, to_text
+from gc2l.analysis.figures import FILE_FORMATS, to_bytes
+from gc2l.analysis.scaling import parts_of_table2, speedup_against_groups, to_csv, to_latex, to_text
 from gc2l.cells import Preset
 from gc2l.models import paper_parameter_counts
 from gc2l.paper import reported_rows
@@ -23,8 +24,8 @@ def publish_table(table: str, presets: Mapping[str, Preset], store: RunStore, fo
     return to_terminal(comparison)
 
 
-def publish_table2(records: Sequence[ScalingRecord], folder: Path) -> str:
-    """Write the parts of Table 2 to folder/table2.{md,csv,tex} and return them for the terminal.
+def publish_table2(records: Sequence[ScalingRecord], folder: Path, figures: Path) -> str:
+    """Write the parts of Table 2 to folder/table2.{md,csv,tex} and its figures, and return the parts for the terminal.
 
     Raises:
         ValueError: nothing has been measured.
@@ -34,4 +35,9 @@ def publish_table2(records: Sequence[ScalingRecord], folder: Path) -> str:
     write_atomically(folder / "table2.md", title + to_text(parts, "pipe"))
     write_atomically(folder / "table2.tex", to_latex(parts))
     write_atomically(folder / "table2.csv", to_csv(parts))
+    for record in records:
+        figure = speedup_against_groups(record)
+        for file_format in FILE_FORMATS:
+            path = figures / f"table2_speedup_{record.device}.{file_format}"
+            write_atomically(path, to_bytes(figure, file_format))
     return to_text(parts, "simple")

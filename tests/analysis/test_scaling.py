@@ -6,7 +6,17 @@ from itertools import product
 
 import pytest
 
-from gc2l.analysis.scaling import LINKS, fit_cost_model, parts_of_table2, predict_speedups, to_csv, to_latex, to_text
+from gc2l.analysis.figures import to_bytes
+from gc2l.analysis.scaling import (
+    LINKS,
+    fit_cost_model,
+    parts_of_table2,
+    predict_speedups,
+    speedup_against_groups,
+    to_csv,
+    to_latex,
+    to_text,
+)
 from gc2l.records import Hardware, LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, Work
 
 RATES = {"flops": 1e-11, "elements": 3e-9, "own_parameters": 2e-9, "layers": 5e-6}
@@ -137,6 +147,19 @@ def test_the_parts_and_their_formats(record):
     assert latex.count("\\toprule") == len(parts)
     lines = to_csv(parts).splitlines()
     assert len(lines) == 1 + sum(len(part.rows) * len(part.headers) for part in parts)
+
+
+def test_the_figure_shows_measured_and_predicted_apart(record):
+    figure = speedup_against_groups(record)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["measured, one rank alone", *(f"WRN-28-{k}, predicted" for k in (40, 60, 80))]
+    measured = figure.axes[0].get_lines()[0]
+    expected = [_compute(_work(4, 1)) / _compute(_work(4, n)) for n in (1, 2, 4, 8)]
+    assert list(measured.get_ydata()) == pytest.approx(expected)
+    for axes in figure.axes[1:]:
+        labels = {line.get_label() for line in axes.get_lines()}
+        assert {f"predicted, {link.name}" for link in LINKS} | {"paper", "ideal n^2"} == labels
+    assert to_bytes(figure, "svg").startswith(b"<?xml")
 
 
 def test_a_gpu_record_has_no_ranks_together(record):
