@@ -25,11 +25,13 @@ class Arguments:
     Attributes:
         runs: folder of the records.
         approximation: what was measured on trained weights.
+        measured: folder of what make table2 and make wire measured.
         output: folder of claims.md and claims.json.
     """
 
     runs: Path = Path("results/runs")
     approximation: Path = Path("results/approximation.csv")
+    measured: Path = Path("results")
     output: Path = Path("results")
 
 
@@ -38,7 +40,7 @@ def main() -> int:
     arguments = tyro.cli(Arguments, description=__doc__)
     index = RunIndex(RunStore(arguments.runs).all())
     approximations = read_approximations(arguments.approximation)
-    findings = evaluate(gather_evidence(read_presets(PRESETS), index, approximations))
+    findings = evaluate(gather_evidence(read_presets(PRESETS), index, approximations, arguments.measured))
     write_atomically(arguments.output / "claims.md", to_markdown(findings))
     write_atomically(arguments.output / "claims.json", to_json(findings))
     print(to_terminal(findings), end="")

@@ -43,7 +43,7 @@ def readmes(root: Path) -> dict[Path, str]:
     presets, results = read_presets(PRESETS), root / "results"
     records = RunStore(results / "runs").all()
     approximations = read_approximations(results / "approximation.csv")
-    findings = evaluate(gather_evidence(presets, RunIndex(records), approximations))
+    findings = evaluate(gather_evidence(presets, RunIndex(records), approximations, results))
     counts = paper_parameter_counts(row for table in TABLES for row in reported_rows(table))
     tables = {table: comparison_table(table, presets, records, computed=counts) for table in TABLES}
     blocks = {

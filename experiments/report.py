@@ -27,11 +27,13 @@ class Arguments:
     Attributes:
         runs: folder of the records.
         approximation: what was measured on trained weights.
+        measured: folder of what make table2 and make wire measured.
         output: the page.
     """
 
     runs: Path = Path("results/runs")
     approximation: Path = Path("results/approximation.csv")
+    measured: Path = Path("results")
     output: Path = Path("results/report/index.html")
 
 
@@ -46,7 +48,7 @@ def main() -> int:
     files = {(record.preset, record.identity): path for path, record in zip(store.paths(), records, strict=True)}
     page = report_page(
         tables=[comparison_table(table, presets, records, computed=counts) for table in TABLES],
-        findings=evaluate(gather_evidence(presets, index, approximations)),
+        findings=evaluate(gather_evidence(presets, index, approximations, arguments.measured)),
         figures={name: to_bytes(draw(presets, index, approximations), "svg") for name, draw in FIGURES.items()},
         records=records,
         link=lambda record: Path(

@@ -1,6 +1,7 @@
 """Evidence for the claims that needs torch: parameter counts, and pairs of computations done in float64."""
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from gc2l.cells import Preset
 from gc2l.models import paper_parameter_counts
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
 from gc2l.paper import reported_rows
+from gc2l.records import read_scaling, read_wire
 
 GROUPS = (2, 4, 8, 16)
 KERNELS = ((3, 1, 1), (3, 2, 1), (1, 2, 0))
@@ -22,9 +24,22 @@ Outputs = tuple[Tensor, Tensor]
 
 
 def gather_evidence(
-    presets: Mapping[str, Preset], index: RunIndex, approximations: tuple[Approximation, ...]
+    presets: Mapping[str, Preset],
+    index: RunIndex,
+    approximations: tuple[Approximation, ...],
+    measured: Path,
 ) -> Evidence:
-    """Everything that the claims rest on: the runs, what was measured on their weights, and what is computed here."""
+    """Everything that the claims rest on: the runs, what was measured on their weights, and what is computed here.
+
+    Args:
+        presets: the scales.
+        index: the records.
+        approximations: of trained networks.
+        measured: folder of what `make table2` and `make wire` measured.
+
+    Raises:
+        ValueError: a file there that is no valid record.
+    """
     counts = paper_parameter_counts(reported_rows("table1"))
     return Evidence(
         presets=presets,
@@ -32,6 +47,8 @@ def gather_evidence(
         parameters={row: count.total for row, count in counts.items()},
         deviations=measure_deviations(),
         approximations=approximations,
+        scaling=tuple(read_scaling(measured / "table2")),
+        wire=read_wire(measured / "wire.json"),
     )
 
 

@@ -3,7 +3,7 @@
 To add a claim, write its `Claim` into the file of its subject. The decision rules stand in `verdict.RULES`.
 """
 
-from gc2l.analysis.claims import exact, pending, trained_errors, trained_layers
+from gc2l.analysis.claims import exact, parallel, pending, trained_errors, trained_layers
 from gc2l.analysis.claims.approximation import approximation_errors
 from gc2l.analysis.claims.claim import Claim, Deviation, Evidence, Finding
 from gc2l.analysis.claims.network_approximation import Approximation, read_approximations
@@ -11,7 +11,10 @@ from gc2l.analysis.claims.report import summary, to_json, to_markdown, to_termin
 from gc2l.analysis.claims.verdict import Verdict
 
 CLAIMS: tuple[Claim, ...] = tuple(
-    sorted((*exact.CLAIMS, *pending.CLAIMS, *trained_errors.CLAIMS, *trained_layers.CLAIMS), key=lambda claim: claim.id)
+    sorted(
+        (*exact.CLAIMS, *parallel.CLAIMS, *pending.CLAIMS, *trained_errors.CLAIMS, *trained_layers.CLAIMS),
+        key=lambda claim: claim.id,
+    )
 )
 """Every claim, by id."""
 

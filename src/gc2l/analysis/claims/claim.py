@@ -10,7 +10,7 @@ from gc2l.analysis.selection import RunIndex
 from gc2l.analysis.tables import Scale
 from gc2l.cells import Preset
 from gc2l.paper import reported_rows
-from gc2l.records import Record
+from gc2l.records import Record, ScalingRecord, WireRecord
 
 Convolution = tuple[str, int]
 """A variant and its number of groups."""
@@ -41,6 +41,8 @@ class Evidence:
         parameters: the totals of the paper's own networks, by network, variant and groups.
         deviations: measured for the exact claims, by the claim's id.
         approximations: of trained SC networks.
+        scaling: measured step times of channel-parallel training, one record a machine.
+        wire: bytes counted in channel-parallel training; None before they were.
     """
 
     presets: Mapping[str, Preset]
@@ -48,6 +50,8 @@ class Evidence:
     parameters: Mapping[tuple[str, str, int], int]
     deviations: Mapping[str, tuple[Deviation, ...]]
     approximations: tuple[Approximation, ...]
+    scaling: tuple[ScalingRecord, ...] = ()
+    wire: WireRecord | None = None
 
     def scales(self, table: str) -> tuple["ScaleRuns", ...]:
         """Every preset's column that stands for a column of `table` and has at least one record in it."""

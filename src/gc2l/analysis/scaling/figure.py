@@ -33,7 +33,7 @@ def speedup_against_groups(record: ScalingRecord) -> Figure:
     for place, width in zip(axes[1:], widths, strict=True):
         _draw_predicted(place, [one for one in predictions if one.widen_factor == width])
     handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
-    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=4)
+    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=3)
     machine = record.hardware.accelerator or f"one core of {record.hardware.processor}"
     images = record.shares[0].work.images
     add_caption(

@@ -1,0 +1,82 @@
+"""B1 and B3, from measurements and counts with a known answer."""
+
+import pytest
+from analysis.claims_evidence import column, evidence
+from analysis.test_scaling import _timing, record  # noqa: F401  a fixture
+
+from gc2l.analysis.claims import CLAIMS, Verdict
+from gc2l.records import WireCount, WireRecord
+
+B1, B3 = (next(claim for claim in CLAIMS if claim.id == name) for name in ("B1", "B3"))
+
+
+def _evidence(**changes):
+    return evidence(column(), [], **changes)
+
+
+def _wire(**changes) -> WireRecord:
+    sizes = {"calls": 19, "forward_bytes": 1000, "backward_bytes": 880, "expected_bytes": 1880, "equal": True}
+    counts = [
+        WireCount(variant="gc2l", groups=4, **sizes | changes),
+        WireCount(variant="sc", groups=4, **sizes | {"forward_bytes": 9000, "expected_bytes": 9880}),
+    ]
+    return WireRecord(commit="abc", dirty=False, versions={}, network="small", ranks=2, images=3, counts=tuple(counts))
+
+
+def _with_width(record, k, seconds):  # noqa: F811
+    """Measured at width k: n = 1, 2, 4 take these seconds."""
+    shares = [
+        share.model_copy(update={"work": share.work.model_copy(update={"widen_factor": k}), "time": _timing(second)})
+        for share, second in zip(record.shares[:3], seconds, strict=True)
+    ]
+    return record.model_copy(update={"shares": tuple(shares)})
+
+
+def test_without_measurements_nothing_is_said():
+    for claim in (B1, B3):
+        (finding,) = claim.evaluate(_evidence())
+        assert finding.verdict is Verdict.NOT_YET_TESTED
+        assert "make" in finding.missing
+
+
+def test_narrow_networks_decide_nothing(record):  # noqa: F811
+    (finding,) = B1.evaluate(_evidence(scaling=(record,)))
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert len(finding.parts) == 3 * 2  # three widths, 1 to 2 and 2 to 4
+    times = [share.time.seconds for share in record.shares[:3]]
+    assert [part.effect for part in finding.parts[:2]] == pytest.approx([times[0] / times[1], times[1] / times[2]])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "verdict"),
+    [((9.0, 3.0, 1.0), Verdict.REPRODUCED), ((9.0, 3.0, 2.0), Verdict.CONTRADICTED)],
+)
+def test_the_papers_width_decides(record, seconds, verdict):  # noqa: F811
+    (finding,) = B1.evaluate(_evidence(scaling=(_with_width(record, 40, seconds),)))
+    assert finding.verdict is verdict
+    assert finding.missing == ""
+
+
+def test_steps_that_scatter_over_the_bound_decide_nothing(record):  # noqa: F811
+    scattered = _with_width(record, 40, (9.0, 3.0, 1.0))
+    last = scattered.shares[2]
+    last = last.model_copy(update={"time": last.time.model_copy(update={"high": 2.0})})
+    scattered = scattered.model_copy(update={"shares": (*scattered.shares[:2], last)})
+    (finding,) = B1.evaluate(_evidence(scaling=(scattered,)))
+    assert finding.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "bytes_beyond"),
+    [
+        ({}, Verdict.REPRODUCED, 0),
+        ({"backward_bytes": 980, "equal": False}, Verdict.CONTRADICTED, 1980),
+        ({"equal": False}, Verdict.CONTRADICTED, 1880),  # the right number of bytes in the wrong collectives
+    ],
+)
+def test_a_byte_too_many_is_found(changes, verdict, bytes_beyond):
+    (finding,) = B3.evaluate(_evidence(wire=_wire(**changes)))
+    assert finding.verdict is verdict
+    (part,) = finding.parts
+    assert part.effect == bytes_beyond
+    assert "19.0 % of SC's" in part.note or changes
