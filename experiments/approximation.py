@@ -1,6 +1,6 @@
 """How well GC and GC-2L could stand for the layers of every trained SC network (claim A6): results/approximation.csv.
 
-Measures the recorded SC runs whose final weights lie here; what was measured of the others stays in the file.
+Measures the recorded SC runs that are not in the file yet and whose final weights lie here.
 """
 
 from collections.abc import Iterable, Iterator
@@ -42,12 +42,13 @@ def main() -> int:
     known = read_approximations(arguments.output)
     kept: list[Approximation] = []
     for cell, groups in standard_runs(presets.values(), index):
+        measured = [one for one in known if (one.preset, one.identity) == (cell.preset, cell.identity)]
         path = arguments.weights / f"{cell.slug}-{cell.identity}.safetensors"
-        if path.exists():
+        if measured:
+            kept += measured
+        elif path.exists():
             kept += approximate(load_file(path), groups, preset=cell.preset, identity=cell.identity, seed=cell.seed)
             print(path)
-        else:
-            kept += [one for one in known if (one.preset, one.identity) == (cell.preset, cell.identity)]
     write_atomically(arguments.output, to_csv(kept))
     print(f"{arguments.output}: {len({(one.preset, one.identity) for one in kept})} networks")
     return 0
