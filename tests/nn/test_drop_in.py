@@ -91,7 +91,8 @@ def test_number_formats(variant, dtype):
     layer, x = layer_and_input(variant, dtype)
     assert layer(x).dtype is dtype
     reference = copy.deepcopy(layer).double()
-    torch.testing.assert_close(layer(x).double(), reference(x.double()), rtol=0, atol=40 * torch.finfo(dtype).eps)
+    # Folded weights are rounded before they are used.
+    torch.testing.assert_close(layer(x).double(), reference(x.double()), rtol=0, atol=80 * torch.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("device", DEVICES)

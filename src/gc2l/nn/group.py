@@ -5,7 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gc2l.nn.convolution import check_groups, kaiming_normal, standard_convolution
+from gc2l.nn.algorithms import check_algorithm, choose_group
+from gc2l.nn.blocks import block_diagonal
+from gc2l.nn.convolution import check_groups, convolve, kaiming_normal, standard_convolution
+from gc2l.nn.geometry import is_channels_last, padded_input
+from gc2l.nn.pointwise import GroupedProduct, pointwise_input
+from gc2l.nn.traced import autocast, wants_formula
 
 
 class GroupConv2d(nn.Conv2d):
@@ -19,6 +24,10 @@ class GroupConv2d(nn.Conv2d):
         out_channels: c_out.
         kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
         groups: n, a divisor of c_in and c_out.
+        algorithm: how the same numbers are computed. "grouped": the framework's kernel. "channels_last": the same in
+            that memory format, with copies before and after. "folded": as the standard convolution. "matmul": for 1 x 1
+            kernels, one matrix product for each group. "auto" takes what was measured to be the fastest. It can be
+            changed at any time, and is no part of the state.
 
     Shape:
         input (N, c_in, H, W) or (c_in, H, W), output (N, c_out, H', W') or (c_out, H', W'), as `torch.nn.Conv2d`.
@@ -26,8 +35,10 @@ class GroupConv2d(nn.Conv2d):
     Parameters: weight (c_out, c_in/n, k_h, k_w), that is k_h k_w c_in c_out / n numbers, and bias (c_out).
 
     Raises:
-        ValueError: groups < 1, or groups does not divide both channel counts.
+        ValueError: groups < 1, groups does not divide both channel counts, or an unknown algorithm.
     """
+
+    ALGORITHMS: tuple[str, ...] = ("auto", "grouped", "channels_last", "folded", "matmul")
 
     def __init__(
         self,
@@ -42,8 +53,11 @@ class GroupConv2d(nn.Conv2d):
         padding_mode: str = "zeros",
         device: Any = None,
         dtype: Any = None,
+        *,
+        algorithm: str = "auto",
     ) -> None:
         check_groups(in_channels, out_channels, groups)
+        check_algorithm(algorithm, self.ALGORITHMS)
         super().__init__(
             in_channels,
             out_channels,
@@ -57,6 +71,7 @@ class GroupConv2d(nn.Conv2d):
             device,
             dtype,
         )
+        self.algorithm = algorithm
 
     def reset_parameters(self) -> None:
         """Kaiming normal over one group's filters (fan_out = k_h k_w c_out / n), bias zero."""
@@ -65,12 +80,36 @@ class GroupConv2d(nn.Conv2d):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
+        algorithm = self.chosen_algorithm(x)
+        if algorithm == "folded":
+            return convolve(self, x, block_diagonal(self.weight, self.groups), self.bias, groups=1)
+        if algorithm == "channels_last" and x.dim() == 4:
+            return (
+                super()
+                .forward(x.contiguous(memory_format=torch.channels_last))
+                .contiguous(memory_format=torch.channels_last if is_channels_last(x) else torch.contiguous_format)
+            )
+        if algorithm == "matmul" and self.kernel_size != (1, 1):
+            raise ValueError(f"algorithm='matmul' of a group convolution needs kernel_size=1, not {self.kernel_size}")
+        if algorithm == "matmul" and x.dim() == 4 and x.numel() and not wants_formula():
+            padded, geometry = padded_input(self, x)
+            seen = pointwise_input(padded, geometry)
+            return GroupedProduct.apply(*autocast(seen, self.weight, self.bias), self.groups)
+        return super().forward(x)
+
+    def chosen_algorithm(self, x: Tensor) -> str:
+        """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
+        return choose_group(self, x) if self.algorithm == "auto" else self.algorithm
+
+    def extra_repr(self) -> str:
+        """Conv2d's line, and the algorithm if one is prescribed."""
+        return super().extra_repr() + ("" if self.algorithm == "auto" else f", algorithm={self.algorithm}")
+
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""
-        blocks = self.weight.unflatten(0, (self.groups, -1))  # (n, c_out/n, c_in/n, k_h, k_w)
-        identity = torch.eye(self.groups, device=blocks.device, dtype=blocks.dtype)
-        diagonal = torch.einsum("noihw,nj->nojihw", blocks, identity)  # (n, c_out/n, n, c_in/n, k_h, k_w)
-        return diagonal.flatten(2, 3).flatten(0, 1)
+        return block_diagonal(self.weight, self.groups)
 
     def to_dense(self) -> nn.Conv2d:
         """The standard convolution that this layer equals, with weights of its own."""

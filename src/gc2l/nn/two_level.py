@@ -4,10 +4,14 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from gc2l.nn.convolution import convolve, kaiming_normal
+from gc2l.nn.algorithms import choose_two_level
+from gc2l.nn.convolution import kaiming_normal
+from gc2l.nn.geometry import padded_input
 from gc2l.nn.group import GroupConv2d
+from gc2l.nn.traced import autocast, wants_formula
+from gc2l.nn.two_level_accumulated import HAND_WRITTEN, accumulated
+from gc2l.nn.two_level_formulas import FORMULAS, folded_weight, separate
 
 
 def check_coarse_channels(coarse_channels: int) -> None:
@@ -34,6 +38,11 @@ class TwoLevelGroupConv2d(GroupConv2d):
         kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
         groups: n, a divisor of c_in and c_out.
         coarse_channels: m, representatives per group; the paper has 1.
+        algorithm: how the same numbers are computed. "separate": the equation as it stands. "fused": A_j and r_j as one
+            group convolution (the paper's). "dense_restriction": r as one standard convolution in the forward pass.
+            "matmul": r as a matrix product, and A too when the kernel is 1 x 1. "folded": all as the standard
+            convolution. "auto" takes what was measured to be the fastest. It can be changed at any time, and is no
+            part of the state. Compilers, export and the transforms of `torch.func` always see the formula itself.
 
     Shape:
         input (N, c_in, H, W) or (c_in, H, W), output (N, c_out, H', W') or (c_out, H', W'), as `torch.nn.Conv2d`.
@@ -42,8 +51,11 @@ class TwoLevelGroupConv2d(GroupConv2d):
     (c_out, n m, 1, 1), bias (c_out): k_h k_w c_in c_out / n + m k_h k_w c_in + m n c_out numbers without bias.
 
     Raises:
-        ValueError: groups < 1, groups does not divide both channel counts, or coarse_channels < 1.
+        ValueError: groups < 1, groups does not divide both channel counts, coarse_channels < 1, or an
+            unknown algorithm.
     """
+
+    ALGORITHMS = ("auto", "separate", "fused", "dense_restriction", "matmul", "folded")
 
     restriction_weight: nn.Parameter
     coarse_weight: nn.Parameter
@@ -63,6 +75,7 @@ class TwoLevelGroupConv2d(GroupConv2d):
         dtype: Any = None,
         *,
         coarse_channels: int = 1,
+        algorithm: str = "auto",
     ) -> None:
         check_coarse_channels(coarse_channels)
         super().__init__(
@@ -77,6 +90,7 @@ class TwoLevelGroupConv2d(GroupConv2d):
             padding_mode,
             device,
             dtype,
+            algorithm=algorithm,
         )
         self.coarse_channels = coarse_channels
         coarse = groups * coarse_channels
@@ -102,19 +116,29 @@ class TwoLevelGroupConv2d(GroupConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        z = convolve(self, x, self.restriction_weight, None, self.groups)  # (N, n m, H', W')
-        y = convolve(self, x, self.weight, self.bias, self.groups)  # (N, c_out, H', W')
-        return y + F.conv2d(z, self.coarse_weight)
+        algorithm = self.chosen_algorithm(x)
+        padded, geometry = padded_input(self, x)
+        tensors: tuple[Any, Any, Any, Any, Any] = (
+            padded,
+            self.weight,
+            self.restriction_weight,
+            self.coarse_weight,
+            self.bias,
+        )
+        if algorithm in HAND_WRITTEN and x.dim() == 4 and x.numel() and not wants_formula():
+            return accumulated(algorithm, geometry, *autocast(*tensors))
+        return FORMULAS.get(algorithm, separate)(*tensors, geometry)
+
+    def chosen_algorithm(self, x: Tensor) -> str:
+        """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
+        return choose_two_level(self, x) if self.algorithm == "auto" else self.algorithm
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable.
 
         Its blocks are dense[j, i] = delta_ij A_j + C_j[:, i] r_i.
         """
-        r = self.restriction_weight.unflatten(0, (self.groups, -1))  # (n, m, c_in/n, k_h, k_w)
-        coarse = self.coarse_weight.reshape(self.out_channels, self.groups, -1)  # (c_out, n, m)
-        correction = torch.einsum("ogm,gmihw->ogihw", coarse, r)  # (c_out, n, c_in/n, k_h, k_w)
-        return super().dense_weight() + correction.flatten(1, 2)
+        return folded_weight(self.weight, self.restriction_weight, self.coarse_weight, self.groups)
 
     @classmethod
     def from_group_conv(cls, conv: nn.Conv2d, *, coarse_channels: int = 1) -> Self:

@@ -1,0 +1,95 @@
+"""Which of several ways to compute a layer is the fastest: rules from measurements, see results/bench/NOTES.md.
+
+The rules look at static facts only (channels, kernel, groups, device, number format, memory format), never at a clock
+or at the batch, so that two runs of one configuration compute the same numbers.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from gc2l.nn.geometry import is_channels_last
+from gc2l.nn.traced import wants_formula
+
+# c_in c_out up to which a 1 x 1 convolution is bound by memory: the standard convolution then costs no more.
+SMALL_GROUP_PRODUCT = 6144
+SMALL_TWO_LEVEL_PRODUCT = 24576
+
+
+def check_algorithm(algorithm: str, known: tuple[str, ...]) -> None:
+    """Check the name of an algorithm.
+
+    Raises:
+        ValueError: it is none of `known`.
+    """
+    if algorithm not in known:
+        raise ValueError(f"algorithm={algorithm!r} is unknown; choose one of {', '.join(map(repr, known))}")
+
+
+def choose_group(conv: nn.Conv2d, x: Tensor) -> str:
+    """The fastest algorithm of `GroupConv2d` for x."""
+    if conv.groups == 1 or wants_formula():
+        return "grouped"
+    if _on_tiles(x):
+        return "folded" if conv.in_channels <= 64 and conv.out_channels <= 4 * conv.groups else "grouped"
+    return _group(conv, x) if _measured(conv, x) else "grouped"
+
+
+def choose_two_level(conv: nn.Conv2d, x: Tensor) -> str:
+    """The fastest algorithm of `TwoLevelGroupConv2d` for x."""
+    if wants_formula():
+        return "separate"
+    if _on_tiles(x):
+        return "folded" if conv.in_channels <= 160 else "separate"
+    if not _measured(conv, x):
+        return "separate"
+    return _two_level_pointwise(conv, x) if conv.kernel_size == (1, 1) else _two_level(conv, x)
+
+
+def _group(conv: nn.Conv2d, x: Tensor) -> str:
+    if conv.kernel_size == (1, 1):
+        if conv.in_channels * conv.out_channels <= SMALL_GROUP_PRODUCT:
+            return "folded"
+        strided = max(conv.stride) > 1  # the products leave out what the stride leaves out
+        if is_channels_last(x):
+            return "matmul" if torch.is_grad_enabled() or not strided else "grouped"
+        return "matmul" if strided else "grouped"
+    # In the usual format the framework's kernels want groups of a multiple of 8 channels.
+    unfit = not is_channels_last(x) and conv.out_channels // conv.groups % 8 and conv.in_channels > conv.groups
+    return "channels_last" if unfit else "grouped"
+
+
+def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:
+    if conv.in_channels * conv.out_channels <= SMALL_TWO_LEVEL_PRODUCT:
+        return "folded"
+    if is_channels_last(x):
+        return "matmul"
+    narrowing = conv.in_channels >= conv.out_channels or max(conv.stride) > 1
+    return "matmul" if narrowing and torch.is_grad_enabled() else "separate"
+
+
+def _two_level(conv: nn.Conv2d, x: Tensor) -> str:
+    if conv.in_channels <= 16:
+        return "folded"  # bound by the memory of its output, as the standard convolution is
+    per_group = conv.out_channels // conv.groups
+    if not is_channels_last(x) and per_group >= (320 if torch.is_grad_enabled() else 64):
+        return "separate"  # so much arithmetic that copying to channels last and back does not pay
+    if conv.groups <= 2:
+        return "matmul"
+    if max(conv.stride) > 1:
+        return "dense_restriction"
+    # Kernels work on 16 numbers at once: one more channel beside a multiple of 16 costs as much as 16 more.
+    return "matmul" if per_group % 16 == 0 and conv.groups <= 8 else "fused"
+
+
+def _measured(conv: nn.Conv2d, x: Tensor) -> bool:
+    """Whether x is of the kind that the rules were made for: float32 on a processor with AVX-512."""
+    plain = x.device.type == "cpu" and x.dim() == 4 and not torch.is_autocast_enabled("cpu")
+    return plain and x.dtype is torch.float32 and conv.weight.dtype is torch.float32
+
+
+def _on_tiles(x: Tensor) -> bool:
+    """Whether x meets matrix units (AMX), on which the standard convolution of few channels costs next to nothing."""
+    if x.device.type != "cpu" or not torch.cpu._is_amx_tile_supported():
+        return False
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+    return dtype is torch.bfloat16

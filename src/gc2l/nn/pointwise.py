@@ -1,0 +1,81 @@
+"""Group convolution with a 1 x 1 kernel as one matrix product for each group, without a copy of input or output."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+from torch.nn import functional as F
+
+from gc2l.nn.geometry import Geometry
+from gc2l.nn.traced import formula_gradients
+
+
+def rows(x: Tensor) -> Tensor:
+    """The pixels of x (N, c, H, W) as a matrix (N H W, c): a view when x is channels last."""
+    return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def image(pixels: Tensor, like: Tensor) -> Tensor:
+    """The matrix (N H W, c) as (N, c, H, W), channels last, with N, H and W of `like`."""
+    return pixels.view(like.shape[0], *like.shape[2:], -1).permute(0, 3, 1, 2)
+
+
+def pointwise_input(x: Tensor, to: Geometry) -> Tensor:
+    """The pixels of x (N, c, H, W) that a 1 x 1 convolution sees: (N, c, H', W')."""
+    (s_h, s_w), (p_h, p_w) = to.stride, to.padding
+    padded = F.pad(x, (p_w, p_w, p_h, p_h)) if p_h or p_w else x
+    return padded[:, :, ::s_h, ::s_w] if s_h > 1 or s_w > 1 else padded
+
+
+def grouped_product(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    """y_j = A_j x_j + b_j for weight A (c_out, c_in/n, 1, 1): (N, c_in, H, W) -> (N, c_out, H, W), channels last."""
+    pixels = rows(x)
+    y = pixels.new_empty(len(pixels), len(weight))
+    for x_j, a_j, y_j in zip(pixels.chunk(groups, 1), weight.flatten(1).chunk(groups), y.chunk(groups, 1), strict=True):
+        torch.mm(x_j, a_j.T, out=y_j)
+    if bias is not None:
+        y += bias
+    return image(y, x)
+
+
+def grouped_product_backward(gradient: Tensor, x: Tensor, weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    """The gradients of x and of `weight`."""
+    pixels, upstream = rows(x), rows(gradient)
+    x_gradient = torch.empty_like(pixels)
+    weight_gradient = weight.new_empty(weight.shape[:2])
+    for x_j, a_j, g_j, dx_j, da_j in zip(
+        pixels.chunk(groups, 1),
+        weight.flatten(1).chunk(groups),
+        upstream.chunk(groups, 1),
+        x_gradient.chunk(groups, 1),
+        weight_gradient.chunk(groups),
+        strict=True,
+    ):
+        torch.mm(g_j, a_j, out=dx_j)
+        torch.mm(g_j.T, x_j, out=da_j)
+    return image(x_gradient, x), weight_gradient.view_as(weight)
+
+
+class GroupedProduct(Function):
+    """`grouped_product` with its backward pass; arguments x, weight, bias, groups."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+        """Compute y."""
+        ctx.save_for_backward(x, weight, bias)
+        ctx.groups = groups
+        return grouped_product(x, weight, bias, groups)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """The gradients of x, weight and bias."""
+        x, weight, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():
+
+            def formula(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+                return F.conv2d(x, weight, bias, groups=ctx.groups)
+
+            return *formula_gradients(formula, (x, weight, bias), gradient), None
+        bias_gradient = None if bias is None else rows(gradient).sum(0)
+        return *grouped_product_backward(gradient, x, weight, ctx.groups), bias_gradient, None

@@ -1,0 +1,57 @@
+"""Equation 3.5, y_j = A_j x_j + C_j z with z_i = r_i x_i, written in four ways that give the same numbers.
+
+Each takes (x, weight, restriction, coarse, bias, geometry), the tensors shaped as in `TwoLevelGroupConv2d`.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gc2l.nn.blocks import block_diagonal
+from gc2l.nn.geometry import Geometry
+
+
+def separate(
+    x: Tensor, weight: Tensor, restriction: Tensor, coarse: Tensor, bias: Tensor | None, to: Geometry
+) -> Tensor:
+    """The equation as it stands."""
+    z = to.convolve(x, restriction, None)  # (N, n m, H', W')
+    return to.convolve(x, weight, bias) + F.conv2d(z, coarse)
+
+
+def dense_restriction(
+    x: Tensor, weight: Tensor, restriction: Tensor, coarse: Tensor, bias: Tensor | None, to: Geometry
+) -> Tensor:
+    """r as one standard convolution c_in -> n m with zeros between the groups."""
+    z = to.convolve(x, block_diagonal(restriction, to.groups), None, groups=1)  # (N, n m, H', W')
+    return to.convolve(x, weight, bias) + F.conv2d(z, coarse)
+
+
+def fused(x: Tensor, weight: Tensor, restriction: Tensor, coarse: Tensor, bias: Tensor | None, to: Geometry) -> Tensor:
+    """A_j and r_j as one group convolution, whose output is split (the paper's, section 3.2)."""
+    fine = len(weight) // to.groups
+    both = to.convolve(x, fused_weight(weight, restriction, to.groups), None)
+    both = both.unflatten(1, (to.groups, -1))  # (N, n, c_out/n + m, H', W')
+    y, z = both[:, :, :fine].flatten(1, 2), both[:, :, fine:].flatten(1, 2)
+    return y + F.conv2d(z, coarse, bias)
+
+
+def folded(x: Tensor, weight: Tensor, restriction: Tensor, coarse: Tensor, bias: Tensor | None, to: Geometry) -> Tensor:
+    """One standard convolution with the weight that the layer equals."""
+    return to.convolve(x, folded_weight(weight, restriction, coarse, to.groups), bias, groups=1)
+
+
+def fused_weight(weight: Tensor, restriction: Tensor, groups: int) -> Tensor:
+    """A_j and r_j below each other: (c_out + n m, c_in/n, k_h, k_w)."""
+    both = torch.cat([weight.unflatten(0, (groups, -1)), restriction.unflatten(0, (groups, -1))], dim=1)
+    return both.flatten(0, 1)
+
+
+def folded_weight(weight: Tensor, restriction: Tensor, coarse: Tensor, groups: int) -> Tensor:
+    """dense[j, i] = delta_ij A_j + C_j[:, i] r_i, (c_out, c_in, k_h, k_w)."""
+    r = restriction.unflatten(0, (groups, -1))  # (n, m, c_in/n, k_h, k_w)
+    correction = torch.einsum("ogm,gmihw->ogihw", coarse.reshape(len(weight), groups, -1), r)
+    return block_diagonal(weight, groups) + correction.flatten(1, 2)  # correction: (c_out, n, c_in/n, k_h, k_w)
+
+
+FORMULAS = {"separate": separate, "fused": fused, "dense_restriction": dense_restriction, "folded": folded}
