@@ -7,8 +7,9 @@ from pathlib import Path
 import matplotlib
 import pytest
 from analysis.figure_runs import STORES, approximated, full
-from analysis.samples import PRESETS
+from analysis.samples import CIFAR, PRESETS
 from matplotlib.colors import to_hex
+from records.samples import record
 
 from gc2l.analysis import RunIndex
 from gc2l.analysis.figures import FIGURES, FILE_FORMATS, style, to_bytes
@@ -73,6 +74,20 @@ def test_marks_and_fits_lie_inside_their_panels(kind):
     for axes in drawn("fig5_error_vs_groups", kind).axes:
         low, high = axes.get_ylim()
         assert all(low < height < high for line in axes.get_lines() for height in line.get_ydata())
+
+
+@pytest.mark.parametrize("smallest", [0.02147, 2.3])
+def test_numbers_of_parameters_do_not_run_into_each_other(smallest):
+    millions = [smallest, 1.88 * smallest, 3.63 * smallest, 7.1 * smallest, 14.1 * smallest]
+    records = [
+        record(CIFAR.cell(variant, n, 1)).model_copy(update={"parameters": round(1e6 * count)})
+        for (variant, n), count in zip([("gc", 16), ("gc", 8), ("gc", 4), ("gc", 2), ("sc", 1)], millions, strict=True)
+    ]
+    figure = FIGURES["error_vs_parameters"](PRESETS, RunIndex(records), ())
+    (axes,) = (axes for axes in figure.axes if axes.get_title("left").startswith("tiny"))
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert len(boxes) == 5
+    assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("file_format", FILE_FORMATS)

@@ -84,7 +84,8 @@ def _mark_groups(axes: Axes, points: Sequence[Point]) -> None:
         if all(max(other, millions) / min(other, millions) >= nearest for other in shown.values()):
             shown[groups] = millions
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks(list(shown.values()), [f"{millions:.4g}" for millions in shown.values()])
+    labels = [f"{millions:.4g}" if millions >= 1 else f"{millions:.2g}" for millions in shown.values()]
+    axes.set_xticks(list(shown.values()), labels)
     for groups, millions in shown.items():
         label = f"n = {groups}" if groups == 1 else f"{groups}"
         above = axes.get_xaxis_transform()
