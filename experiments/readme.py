@@ -7,7 +7,7 @@ import tyro
 
 from gc2l.analysis import RunIndex, comparison_table
 from gc2l.analysis.claims import evaluate, read_approximations
-from gc2l.analysis.readme import against, cost_table, coverage, error_grid, replace_block, verdict_list
+from gc2l.analysis.readme import against, cost_table, coverage, error_grid, replace_block, verdict_table
 from gc2l.cells import read_presets
 from gc2l.command_line import run_script
 from gc2l.exact_evidence import gather_evidence
@@ -49,7 +49,7 @@ def readmes(root: Path) -> dict[Path, str]:
     blocks = {
         root / "README.md": {"table 1": error_grid(tables["table1"])},
         results / "README.md": {
-            "verdicts": verdict_list(findings),
+            "verdicts": verdict_table(findings),
             "against": against(findings),
             "coverage": coverage(list(tables.values())),
             "cost": cost_table(records),

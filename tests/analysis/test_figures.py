@@ -202,6 +202,13 @@ def test_approximations_are_drawn_with_their_random_baseline_and_interval():
     )
 
 
+def test_only_measured_networks_count_as_seeds():
+    records = full()
+    measured = [one for one in approximated(records) if one.seed < 3]
+    figure = FIGURES["layer_approximation"](PRESETS, RunIndex(records), measured)
+    assert "tiny: WideResNet-10-2, k = 2" in figure.axes[0].get_title("left")
+
+
 def test_without_measured_networks_the_figure_says_so():
     assert "no trained network is measured yet" in texts(drawn("layer_approximation", partial()))
 

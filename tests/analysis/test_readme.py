@@ -5,7 +5,7 @@ from records.samples import record
 
 from gc2l.analysis import comparison_table
 from gc2l.analysis.claims import evaluate
-from gc2l.analysis.readme import against, cost_table, coverage, error_grid, replace_block, verdict_list
+from gc2l.analysis.readme import against, cost_table, coverage, error_grid, replace_block, verdict_table
 
 RECORDS = [
     record(CIFAR.cell("sc", 1, 1), errors=400),
@@ -75,15 +75,17 @@ def test_cost_is_summed():
     assert row == ["`tiny`", "Example 3000, 2 cores", "cpu, 32-true, eager", "5", f"{5 * 12.5 / 3600:.2f}"]
 
 
-def test_every_claim_is_listed_under_its_verdict_and_what_speaks_against_it():
+def test_every_claim_has_its_verdict_and_what_speaks_against_it():
     place = column()
     wrong = {("gc", 2): [100, 110, 120], ("gc2l", 2): [130, 141, 149], ("gc", 4): [100, 110, 120]}
     runs = [run(place, *key, seed, errors) for key, found in wrong.items() for seed, errors in enumerate(found, 1)]
     findings = evaluate(evidence(place, runs))
-    lines = dict(line.removeprefix("- **").split("**: ") for line in verdict_list(findings).splitlines())
-    assert lines["reproduced"] == "A5; B4"
-    assert lines["contradicted"] == "A1 (`tiny` WideResNet-10-2); A3"  # the parameters are made up
-    assert "E1; E2" in lines["not yet tested"]
+    verdicts = {row[0]: row[2] for row in cells(verdict_table(findings))[2:]}
+    assert list(verdicts) == [claim.id for claim, _ in findings]
+    assert verdicts["A1"] == "**contradicted** (`tiny` WideResNet-10-2, 3 seeds)"
+    assert verdicts["A2"] == "**not yet tested** (`tiny` WideResNet-10-2, 0 seeds)"
+    assert verdicts["A5"] == "**reproduced** (exact)"
+    assert verdicts["E1"] == "not yet tested"
     # 3.0, 3.1 and 2.9 points: half the interval is 4.302653 * 0.1 / sqrt(3).
     assert against(findings) == (
         "- A1 (tiny, 3 seeds), n = 2: GC-2L - GC: 3.00 (2.75 to 3.25) points, claimed < 0. "

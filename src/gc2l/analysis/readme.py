@@ -50,18 +50,10 @@ def error_grid(table: ComparisonTable) -> str:
     return _grid(lines, headers, right=range(2, len(headers)))
 
 
-def verdict_list(findings: Findings) -> str:
-    """A line for each verdict, with the claims that have it and at which scale; exact ones have none."""
-    lines = []
-    for verdict in Verdict:
-        claims = []
-        for claim, found in findings:
-            scales = [_where(finding) for finding in found if finding.verdict is verdict]
-            if scales:
-                where = ", ".join(filter(None, scales))
-                claims.append(f"{claim.id} ({where})" if where else claim.id)
-        lines.append(f"- **{verdict}**: {'; '.join(claims) or 'none'}")
-    return "\n".join(lines)
+def verdict_table(findings: Findings) -> str:
+    """A line for each claim: what it says, and the verdict at every scale."""
+    lines = [[claim.id, claim.statement, "; ".join(map(_verdict, found))] for claim, found in findings]
+    return _grid(lines, ["", "claim", "verdict"], right=())
 
 
 def against(findings: Findings) -> str:
@@ -136,8 +128,16 @@ def _seeds(runs: Iterable[Reproduction]) -> str:
     return f"k = {low}" if low == high else f"k = {low} to {high}"
 
 
-def _where(finding: Finding) -> str:
-    return "" if finding.scale is None else f"`{finding.scale.preset}` {model_label(finding.scale.column.template)}"
+def _verdict(finding: Finding) -> str:
+    """For example "**reproduced** (`mini` WideResNet-10-4, 3 seeds)"."""
+    if finding.verdict is Verdict.NOT_YET_TESTED and finding.scale is None:
+        return str(finding.verdict)
+    where = "exact"
+    if finding.scale is not None:
+        low, high = finding.seeds
+        seeds = f"{high} seed{'' if high == 1 else 's'}" if low == high else f"{low} to {high} seeds"
+        where = f"`{finding.scale.preset}` {model_label(finding.scale.column.template)}, {seeds}"
+    return f"**{finding.verdict}** ({where})"
 
 
 def _grid(lines: Sequence[Sequence[str]], headers: Sequence[str], *, right: Iterable[int]) -> str:

@@ -31,8 +31,9 @@ def layer_approximation(
     presets: Mapping[str, Preset], index: RunIndex, approximations: Sequence[Approximation]
 ) -> Figure:
     """One column of panels per scale: errors above, the share that the coarse level restores below."""
+    identities = {one.identity for one in approximations}
     networks = [
-        (scale, {("sc", 1): runs["sc", 1]}, measured)
+        (scale, {("sc", 1): [run for run in runs["sc", 1] if run.identity in identities]}, measured)
         for scale, runs in scales(paper_columns("table1", "table3", "table4"), presets, index)
         if ("sc", 1) in runs and (measured := by_groups(approximations, runs["sc", 1]))
     ]
