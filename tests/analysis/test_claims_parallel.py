@@ -4,7 +4,8 @@ import pytest
 from analysis.claims_evidence import column, evidence
 from analysis.test_scaling import _timing, record  # noqa: F401  a fixture
 
-from gc2l.analysis.claims import CLAIMS, Verdict
+from gc2l.analysis.claims import CLAIMS, Verdict, summary
+from gc2l.analysis.readme import verdict_table
 from gc2l.records import WireCount, WireRecord
 
 B1, B3 = (next(claim for claim in CLAIMS if claim.id == name) for name in ("B1", "B3"))
@@ -55,6 +56,9 @@ def test_the_papers_width_decides(record, seconds, verdict):  # noqa: F811
     (finding,) = B1.evaluate(_evidence(scaling=(_with_width(record, 40, seconds),)))
     assert finding.verdict is verdict
     assert finding.missing == ""
+    (row,) = summary([(B1, (finding,))])
+    assert row[:3] == ("B1", verdict.value, "measured")
+    assert verdict_table([(B1, (finding,))]).endswith(f"| **{verdict}** (measured) |")
 
 
 def test_steps_that_scatter_over_the_bound_decide_nothing(record):  # noqa: F811

@@ -130,9 +130,9 @@ def _seeds(runs: Iterable[Reproduction]) -> str:
 
 def _verdict(finding: Finding) -> str:
     """For example "**reproduced** (`mini` WideResNet-10-4, 3 seeds)"."""
-    if finding.verdict is Verdict.NOT_YET_TESTED and finding.scale is None:
+    if not finding.parts:
         return str(finding.verdict)
-    where = "exact"
+    where = finding.basis
     if finding.scale is not None:
         low, high = finding.seeds
         seeds = f"{high} seed{'' if high == 1 else 's'}" if low == high else f"{low} to {high} seeds"

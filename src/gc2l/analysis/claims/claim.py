@@ -101,11 +101,13 @@ class Finding:
         scale: None for a claim that needs no training, or that has no evidence at any scale.
         parts: the comparisons; empty when nothing could be compared.
         missing: what is needed before the claim can be tested, or tested in full; empty otherwise.
+        basis: in one word what parts without a scale rest on: "exact" computation, or "measured" times.
     """
 
     scale: Scale | None = None
     parts: tuple[Part, ...] = ()
     missing: str = ""
+    basis: str = "exact"
 
     @property
     def verdict(self) -> Verdict:

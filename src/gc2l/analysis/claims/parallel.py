@@ -16,7 +16,7 @@ def _b1(evidence: Evidence) -> tuple[Finding, ...]:
         return (Finding(missing="step times of the channel-parallel networks (make table2)"),)
     parts = tuple(part for record in evidence.scaling for part in _doublings(record))
     missing = "step times at k = 40, 60 and 80" if not any(map(_has_paper_width, evidence.scaling)) else ""
-    return (Finding(parts=parts, missing=missing),)
+    return (Finding(parts=parts, missing=missing, basis="measured"),)
 
 
 def _doublings(record: ScalingRecord) -> list[Part]:

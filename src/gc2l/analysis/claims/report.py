@@ -116,7 +116,7 @@ def _against(part: Part) -> tuple[bool, bool, float, float]:
 def _scale(finding: Finding) -> str:
     if finding.scale is not None:
         return scale_text(finding.scale)
-    return "exact" if finding.parts else "-"
+    return finding.basis if finding.parts else "-"
 
 
 def _seeds(finding: Finding) -> str:
