@@ -64,6 +64,10 @@ figures: $(READY) ## Draw every figure from the records: results/figures/*.{svg,
 wire: $(READY) ## Bytes that channel-parallel training sends, measured and in closed form, per variant
 	@$(RUN) experiments/wire.py $(ARGS)
 
+.PHONY: bench
+bench: $(READY) ## Measure speed against the targets: results/bench/ (QUICK=1: under three minutes)
+	@$(RUN) experiments/bench.py $(if $(QUICK),--quick) $(ARGS)
+
 .PHONY: claims
 claims: $(READY) ## Hold every claim of the paper against the records: results/claims.md and .json
 	@$(RUN) experiments/claims.py $(RUNS) $(APPROXIMATION) --output $(RESULTS) $(ARGS)

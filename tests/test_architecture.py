@@ -23,6 +23,7 @@ FLOORS = [
     {"training"},
     {"records"},
     {"analysis"},
+    {"bench"},
     {"campaign", "command_line", "exact_evidence", "publish", "scaling"},
     {"cell_arguments", "released_weights", "reproduction"},
     {"verification"},

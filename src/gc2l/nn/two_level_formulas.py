@@ -50,8 +50,12 @@ def fused_weight(weight: Tensor, restriction: Tensor, groups: int) -> Tensor:
 def folded_weight(weight: Tensor, restriction: Tensor, coarse: Tensor, groups: int) -> Tensor:
     """dense[j, i] = delta_ij A_j + C_j[:, i] r_i, (c_out, c_in, k_h, k_w)."""
     r = restriction.unflatten(0, (groups, -1))  # (n, m, c_in/n, k_h, k_w)
-    correction = torch.einsum("ogm,gmihw->ogihw", coarse.reshape(len(weight), groups, -1), r)
-    return block_diagonal(weight, groups) + correction.flatten(1, 2)  # correction: (c_out, n, c_in/n, k_h, k_w)
+    c = coarse.reshape(len(weight), groups, -1)  # (c_out, n, m)
+    # A plain product where one is enough: folding should cost nothing beside the convolution.
+    correction = c[..., None, None] * r[:, 0] if c.shape[2] == 1 else torch.einsum("ogm,gmihw->ogihw", c, r)
+    blocks = correction.unflatten(0, (groups, -1))  # (n, c_out/n, n, c_in/n, k_h, k_w)
+    blocks.diagonal(dim1=0, dim2=2).add_(weight.unflatten(0, (groups, -1)).movedim(0, -1))
+    return correction.flatten(1, 2)
 
 
 FORMULAS = {"separate": separate, "fused": fused, "dense_restriction": dense_restriction, "folded": folded}

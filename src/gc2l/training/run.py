@@ -18,6 +18,7 @@ from gc2l.data import dataset_facts, make_data_module
 from gc2l.models import build_model, count_parameters
 from gc2l.parallel import Job, consolidate
 from gc2l.training.channel_parallel import StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
+from gc2l.training.allocator import keep_freed_memory
 from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
@@ -58,6 +59,8 @@ def train(cell: Cell, execution: Execution, job: Job | None = None) -> Outcome:
     data.prepare_data()
     data.setup("fit")
     torch.set_num_threads(resolved.threads)
+    if resolved.device == "cpu":
+        keep_freed_memory()
     if resolved.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = ImageClassifier(network, cell.training, seed=cell.seed, compile=resolved.compile, job=job)

@@ -1,0 +1,155 @@
+"""Measure speed: layers, network steps, training loops, the machine's limits. JSON, a figure, and tables with targets.
+
+    python experiments/bench.py --quick
+    python experiments/bench.py --parts layers steps --images 16 --turns 7
+
+Every figure is a ratio of two things that ran in turns in this process: the median over the turns, with quartiles. With
+--threads 1 processor time is taken, which a busy machine disturbs least.
+"""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+
+from gc2l.analysis.figures.style import to_bytes
+from gc2l.bench.layers import measure_layer, network_layers
+from gc2l.bench.loops import measure_loops
+from gc2l.bench.machine import peak_bandwidth, peak_flops
+from gc2l.bench.report import layer_table, loop_table, step_table, targets
+from gc2l.bench.roofline import draw_roofline
+from gc2l.bench.steps import measure_steps
+from gc2l.cells import DataConfig
+from gc2l.command_line import run_script
+from gc2l.nn import TwoLevelGroupConv2d
+from gc2l.records.environment import describe_environment
+from gc2l.records.files import write_atomically
+from gc2l.training.allocator import keep_freed_memory
+
+Part = Literal["layers", "steps", "loops"]
+SIZES = {"wide_resnet_28_10": 32, "wide_resnet_10_4": 32, "mobilenet_v2": 224}
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(
+    quick: bool = False,
+    parts: tuple[Part, ...] = ("layers", "steps", "loops"),
+    networks: tuple[str, ...] = ("wide_resnet_28_10", "wide_resnet_10_4", "mobilenet_v2"),
+    groups: tuple[int, ...] = (1, 2, 4, 8, 16),
+    images: int = 16,
+    turns: int = 5,
+    threads: int | None = None,
+    compile: bool = False,
+    output: Path = Path("results/bench"),
+    name: str | None = None,
+) -> int:
+    """Measure and print.
+
+    Args:
+        quick: a few layers, WRN-10-4 only, few turns: under three minutes.
+        parts: what to measure.
+        networks: whose layers and steps.
+        groups: numbers of groups.
+        images: batch size of layers and steps.
+        turns: how often the candidates take turns.
+        threads: CPU threads; torch decides by default.
+        compile: measure the steps through torch.compile too.
+        output: folder of the JSON file and of the figure.
+        name: of both files; by default the day, and "quick" if it was.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if quick:
+        networks, groups, images, turns = ("wide_resnet_10_4",), (4, 16), 8, 3
+    torch.manual_seed(0)
+    started = datetime.now(UTC)
+    kept = keep_freed_memory()
+    limits = {"flops": peak_flops(3), "bytes_per_second": peak_bandwidth(3)}
+    print(
+        f"{torch.get_num_threads()} threads; matrix products {limits['flops'] / 1e9:.0f} GFLOP/s, "
+        f"copies {limits['bytes_per_second'] / 1e9:.1f} GB/s\n"
+    )
+    layers = _layers(networks, groups, images, turns) if "layers" in parts else []
+    steps = _steps(networks, groups, images, turns, limits["flops"], compile) if "steps" in parts else []
+    loops = _loops(turns, compile) if "loops" in parts else []
+    print(targets(layers, steps, loops))
+    environment = describe_environment(ROOT)
+    content: dict[str, Any] = {
+        "started": started.isoformat(),
+        "finished": datetime.now(UTC).isoformat(),
+        "commit": environment.commit,
+        "dirty": environment.dirty,
+        "versions": environment.versions,
+        "hardware": environment.hardware.model_dump(),
+        "threads": torch.get_num_threads(),
+        "freed_memory_kept": kept,
+        "limits": limits,
+        "layers": layers,
+        "steps": steps,
+        "loops": loops,
+    }
+    stem = name or f"{started:%Y-%m-%d}" + ("-quick" if quick else "")
+    write_atomically(output / f"{stem}.json", json.dumps(content, indent=1) + "\n")
+    if layers:
+        figure = draw_roofline(layers, limits["flops"], limits["bytes_per_second"])
+        write_atomically(output / f"{stem}-roofline.svg", to_bytes(figure, "svg"))
+    print(f"written: {output / stem}.json")
+    return 0
+
+
+def _layers(networks: tuple[str, ...], groups: tuple[int, ...], images: int, turns: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    algorithms = TwoLevelGroupConv2d.ALGORITHMS[1:]
+    for network in networks:
+        mine: list[dict[str, Any]] = []
+        for shape in network_layers(network, SIZES[network]):
+            for n in groups:
+                if shape.c_in % n or shape.c_out % n:
+                    continue
+                for channels_last in (True, False):
+                    measured = measure_layer(
+                        shape, n, images=images, channels_last=channels_last, turns=turns, algorithms=algorithms
+                    )
+                    mine += [{"network": network, **row} for row in measured]
+        for channels_last, label in ((True, "channels last"), (False, "channels first")):
+            chosen = [row for row in mine if row["channels_last"] == channels_last]
+            print(layer_table(chosen, f"(a) layers of {network}, {label}, {images} images"))
+        rows += mine
+    return rows
+
+
+def _steps(
+    networks: tuple[str, ...], groups: tuple[int, ...], images: int, turns: int, peak: float, compile: bool
+) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for network in networks:
+        mine: list[dict[str, Any]] = []
+        for n in (n for n in groups if n > 1 and not (network == "mobilenet_v2" and n == 16)):
+            for channels_last, compiled in [(True, False), (False, False), *([(True, True)] if compile else [])]:
+                mine += measure_steps(
+                    network, n, size=SIZES[network], images=images, turns=turns, channels_last=channels_last,
+                    compile=compiled,
+                )  # fmt: skip
+        print(step_table(mine, f"(b, e) {network}, {images} images"))
+        for row in mine:
+            if row["flops"] and row["channels_last"] and row["groups"] == 4:
+                share = 100 * row["flops"] / row["seconds"] / peak
+                print(f"(d) SC step: {row['flops'] / row['seconds'] / 1e9:.0f} GFLOP/s, {share:.0f} % of the peak\n")
+        rows += mine
+    return rows
+
+
+def _loops(turns: int, compile: bool) -> list[dict[str, Any]]:
+    rows = measure_loops(
+        network="wide_resnet_10_4", label="GC-2L", groups=4, root=DataConfig().root, batches=4, batch_size=128,
+        turns=turns, compile=compile,
+    )  # fmt: skip
+    print(loop_table(rows, "(c) loops, CIFAR-10, GC-2L, n = 4"))
+    return rows
+
+
+if __name__ == "__main__":
+    run_script(lambda: tyro.cli(main, description=__doc__))

@@ -1,0 +1,157 @@
+"""(c) The suite's training loop against a plain PyTorch loop, and against its own step without Lightning."""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+
+from gc2l.bench.steps import make_network
+from gc2l.bench.timing import compare
+from gc2l.cells import DataConfig, TrainingConfig
+from gc2l.data import dataset_facts, make_data_module
+from gc2l.data.module import InMemoryDataModule
+from gc2l.torchvision_import import torchvision
+from gc2l.training import ImageClassifier
+
+PLAIN, BARE, SUITE = "plain PyTorch loop", "suite without Lightning", "suite"
+
+
+def measure_loops(
+    *, network: str, label: str, groups: int, root: Path, batches: int, batch_size: int, turns: int, compile: bool
+) -> list[dict[str, Any]]:
+    """Time passes over `batches` batches of CIFAR-10, the three loops in turns, over the suite's own time.
+
+    The plain loop is float32, eager, in the usual memory format, with torchvision's transforms in a `DataLoader`, and
+    with the framework's own convolutions. The suite is Lightning's trainer with the suite's module, data and settings;
+    without Lightning, the same step and data in a `for` loop.
+
+    Raises:
+        FileNotFoundError: CIFAR-10 is not there.
+    """
+    config = TrainingConfig(batch_size=batch_size, epochs=turns + 1)
+    data = make_data_module(DataConfig(name="cifar10", root=root), batch_size=batch_size, seed=1, channels_last=True)
+    if not isinstance(data, InMemoryDataModule):
+        raise TypeError("CIFAR-10 is held in memory")
+    data.prepare_data()
+    data.setup("fit")
+
+    def classifier() -> ImageClassifier:
+        model = make_network(network, label, groups).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return ImageClassifier(model, config, seed=1, compile=compile)
+
+    framework = {"GC": "nn.Conv2d(groups=n)", "GC-2L": "GC-2L separate"}.get(label, label)
+    others = {
+        PLAIN: _plain(make_network(network, framework, groups), data, batches, batch_size),
+        BARE: _bare(classifier(), data, batches, config),
+    }
+    turns_of_others = _TakeTurns(others)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        devices=1,
+        max_epochs=config.epochs,
+        limit_train_batches=batches,
+        limit_val_batches=1,
+        num_sanity_val_steps=0,
+        callbacks=[turns_of_others],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    module = classifier()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Lightning's advice on workers, which the suite's loaders do not have
+        trainer.fit(module, data)
+    # The first turn warms up.
+    seconds = {SUITE: [point.seconds for point in module.curve][1:]}
+    seconds |= {name: times[1:] for name, times in turns_of_others.seconds.items()}
+    common = {"network": network, "variant": label, "groups": groups, "images": batch_size, "compile": compile}
+    return [
+        {**common, "candidate": name, **asdict(ratio), "images_per_second": batches * batch_size / ratio.seconds}
+        for name, ratio in compare(seconds, SUITE).items()
+    ]
+
+
+class _TakeTurns(pl.Callback):
+    """After each of the trainer's epochs, the other loops have their turn."""
+
+    def __init__(self, others: dict[str, Callable[[], object]]) -> None:
+        self.others = others
+        self.seconds: dict[str, list[float]] = {name: [] for name in others}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        for name, run in self.others.items():
+            started = time.perf_counter()
+            run()
+            self.seconds[name].append(time.perf_counter() - started)
+
+
+class _Pictures(Dataset):
+    """CIFAR-10 as torchvision serves it: one picture at a time through the transforms."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        facts = dataset_facts("cifar10")
+        transforms = torchvision.transforms
+        self.images = images.permute(0, 2, 3, 1).numpy()
+        self.labels = labels.tolist()
+        self.transform = transforms.Compose(
+            [
+                transforms.ToPILImage(),
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(facts.mean, facts.std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.transform(self.images[index]), self.labels[index]
+
+
+def _plain(network: torch.nn.Module, data: InMemoryDataModule, batches: int, batch_size: int) -> Callable[[], object]:
+    train, rows = data.images.train, batches * batch_size
+    loader = DataLoader(_Pictures(train.images[:rows], train.labels[:rows]), batch_size=batch_size, shuffle=True)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+
+    def run() -> None:
+        network.train()
+        for images, labels in loader:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(network(images), labels)
+            loss.backward()
+            optimizer.step()
+            loss.item()  # what a script prints
+
+    return run
+
+
+def _bare(
+    module: ImageClassifier, data: InMemoryDataModule, batches: int, config: TrainingConfig
+) -> Callable[[], object]:
+    optimizer = torch.optim.SGD(
+        module.parameters(), lr=0.01, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+    )
+    step = module._compiled or module._loss_and_errors
+
+    def run() -> None:
+        module.train()
+        for batch in islice(data.train_dataloader(), batches):
+            images, labels = data.on_after_batch_transfer(batch, 0)
+            optimizer.zero_grad()
+            loss, _ = step(images, labels)
+            loss.backward()
+            optimizer.step()
+
+    return run

@@ -1,0 +1,34 @@
+"""(d) The machine's own limits, measured: matrix products and memory traffic."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+
+from gc2l.bench.timing import clock
+
+
+def peak_flops(seconds: float, *, side: int = 2048, dtype: torch.dtype = torch.float32) -> float:
+    """The highest floating-point operations per second among square matrix products over `seconds`."""
+    a, b, out = (torch.randn(side, side).to(dtype) for _ in range(3))
+    return 2 * side**3 / _quickest(lambda: torch.mm(a, b, out=out), seconds)
+
+
+def peak_bandwidth(seconds: float, *, mebibytes: int = 512) -> float:
+    """The highest bytes per second, read and written, of copies too large for the caches."""
+    source = torch.ones(mebibytes * 2**18)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / _quickest(lambda: target.copy_(source), seconds)
+
+
+def _quickest(run: Callable[[], object], seconds: float) -> float:
+    """The lowest decile of running times: a limit of the machine, not of what else it does."""
+    run()
+    times: list[float] = []
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until or len(times) < 3:
+        started = clock()
+        run()
+        times.append(clock() - started)
+    return statistics.quantiles(times, n=10)[0] if len(times) > 10 else min(times)

@@ -1,0 +1,122 @@
+"""The tables of `make bench`, with the targets beside the figures."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from gc2l.bench.layers import FRAMEWORK, geometric_mean
+from gc2l.bench.loops import BARE, PLAIN, SUITE
+
+Row = dict[str, Any]
+_LAYER_TARGET, _SHARE_TARGET, _SUITE_TARGET, _LIGHTNING_TARGET = 1.15, 0.50, 2.0, 1.03
+
+
+def layer_table(rows: Iterable[Row], title: str) -> str:
+    """Per pass and candidate: geometric means over all shapes by n, and how many are slower than SC."""
+    times: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+    slower: dict[tuple[str, str], int] = defaultdict(int)
+    rows = list(rows)
+    sc = {_place(row): row["median"] for row in rows if row["candidate"] == "SC"}
+    for row in rows:
+        times[row["pass"], row["candidate"], row["groups"]].append(row["median"])
+        slower[row["pass"], row["candidate"]] += row["median"] > 1.05 * sc[_place(row)]
+    groups = sorted({row["groups"] for row in rows})
+    lines = []
+    for kind, candidate in dict.fromkeys((row["pass"], row["candidate"]) for row in rows):
+        means = [geometric_mean(times[kind, candidate, n]) for n in groups]
+        overall = geometric_mean([value for n in groups for value in times[kind, candidate, n]])
+        lines.append((kind, candidate, *(f"{mean:.2f}" for mean in means), f"{overall:.2f}", slower[kind, candidate]))
+    header = ("pass", "candidate", *(f"n={n}" for n in groups), "all n", "shapes > 5 % slower than SC")
+    return f"{title}: time over {FRAMEWORK}, geometric mean over shapes\n" + _table(lines, header)
+
+
+def step_table(rows: Sequence[Row], title: str) -> str:
+    """Per network, n and candidate: time over GC, images per second, memory kept for the backward pass."""
+    lines = [
+        (
+            row["network"],
+            "compiled" if row["compile"] else "eager",
+            "NHWC" if row["channels_last"] else "NCHW",
+            row["pass"],
+            row["groups"],
+            row["candidate"],
+            f"{row['median']:.2f}",
+            f"{row['low']:.2f}-{row['high']:.2f}",
+            f"{row['images_per_second']:.1f}",
+            f"{row['kept_bytes'] / 2**20:.0f}" if row["kept_bytes"] else "",
+        )
+        for row in rows
+    ]
+    header = ("network", "", "", "pass", "n", "candidate", "over GC", "quartiles", "images/s", "kept MiB")
+    return f"{title}\n" + _table(lines, header)
+
+
+def loop_table(rows: Sequence[Row], title: str) -> str:
+    """The loops, over the suite's time."""
+    lines = [
+        (row["network"], row["candidate"], f"{row['median']:.3f}", f"{row['low']:.3f}-{row['high']:.3f}",
+         f"{row['images_per_second']:.1f}")
+        for row in rows
+    ]  # fmt: skip
+    return f"{title}\n" + _table(lines, ("network", "loop", "over the suite", "quartiles", "images/s"))
+
+
+def targets(layers: Sequence[Row], steps: Sequence[Row], loops: Sequence[Row]) -> str:
+    """Every target that was measured, beside its figure."""
+    lines: list[tuple[str, str, str, str]] = []
+
+    def add(name: str, target: float, value: float, spread: str, *, at_least: bool = False) -> None:
+        met = value >= target if at_least else value <= target
+        sign = ">=" if at_least else "<="
+        lines.append((name, f"{sign} {target:.2f}", f"{value:.3f} {spread}".strip(), "met" if met else "MISSED"))
+
+    for row in steps:
+        mode = "compiled" if row["compile"] else "eager"
+        if row["pass"] != "training step" or not row["channels_last"]:
+            continue
+        where = f"{row['network']} step, {mode}, n = {row['groups']}"
+        if row["candidate"] == "GC-2L":
+            add(f"GC-2L / GC, {where}", 1.2 if row["groups"] >= 16 else 1.1, row["median"], _spread(row))
+        if row["candidate"] == "SC" and row["groups"] == 4 and row["network"] == "wide_resnet_28_10":
+            mine = next(
+                other["median"]
+                for other in steps
+                if other["candidate"] == "GC-2L"
+                and all(other[key] == row[key] for key in ("network", "groups", "pass", "compile", "channels_last"))
+            )
+            add(f"GC-2L / SC, {where}", _SHARE_TARGET, mine / row["median"], "")
+    wide = [
+        row["median"]
+        for row in layers
+        if row["network"] == "wide_resnet_28_10" and row["channels_last"] and row["candidate"] == "GC-2L"
+        and row["pass"] == "forward + backward" and row["groups"] > 1
+    ]  # fmt: skip
+    if wide:
+        add("GC-2L / GC layers, WRN-28-10, geometric mean", _LAYER_TARGET, geometric_mean(wide), "")
+    by_place = {(_place(row), row["candidate"]): row["median"] for row in layers}
+    judged = [row for row in layers if row["candidate"] in ("GC", "GC-2L", "Shuffle") and row["groups"] > 1]
+    slow = [row for row in judged if row["median"] > 1.05 * by_place[_place(row), "SC"]]
+    if judged:
+        verdict = "met" if not slow else "MISSED"
+        lines.append(("layers > 5 % slower than SC of their shape", "none", f"{len(slow)} of {len(judged)}", verdict))
+    for row in loops:
+        if row["candidate"] == PLAIN:
+            add(f"plain loop / {SUITE}, {row['network']}", _SUITE_TARGET, row["median"], _spread(row), at_least=True)
+        if row["candidate"] == BARE:
+            add(f"Lightning / bare loop, {row['network']}", _LIGHTNING_TARGET, 1 / row["median"], "")
+    return "targets\n" + _table(lines, ("figure", "target", "measured (quartiles)", ""))
+
+
+def _place(row: Row) -> tuple[Any, ...]:
+    keys = ("network", "c_in", "c_out", "kernel", "stride", "size", "groups", "channels_last", "pass")
+    return tuple(row[key] for key in keys)
+
+
+def _spread(row: Row) -> str:
+    return f"({row['low']:.2f}-{row['high']:.2f})"
+
+
+def _table(lines: Sequence[tuple[Any, ...]], header: tuple[str, ...]) -> str:
+    return tabulate(lines, header, disable_numparse=True) + "\n"

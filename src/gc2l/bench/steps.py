@@ -1,0 +1,134 @@
+"""(b) Network steps: forward, backward and optimizer of whole networks, variants in turns; and (e) memory."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from gc2l.bench.timing import alternate
+from gc2l.models import build_model, paper_network
+from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
+from gc2l.variants import VARIANTS
+
+PLAIN = "GC-2L separate"
+FRAMEWORK = "nn.Conv2d(groups=n)"
+
+
+def training_step(network: nn.Module, images: Tensor, labels: Tensor, *, compile: bool = False) -> Callable[[], object]:
+    """One step: cross-entropy, backward pass, SGD with momentum."""
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
+
+    def loss_of(images: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(network(images), labels)
+
+    loss = torch.compile(loss_of, dynamic=False) if compile else loss_of
+
+    def step() -> object:
+        optimizer.zero_grad()
+        loss(images, labels).backward()
+        return optimizer.step()
+
+    return step
+
+
+def measure_steps(
+    name: str,
+    groups: int,
+    *,
+    size: int,
+    images: int,
+    turns: int,
+    channels_last: bool,
+    compile: bool,
+    candidates: Iterable[str] = ("GC-2L", PLAIN, FRAMEWORK, "SC", "Shuffle"),
+) -> list[dict[str, Any]]:
+    """Time a training step of each variant of a network over that of GC, and note the memory it keeps."""
+    memory_format = torch.channels_last if channels_last else torch.contiguous_format
+    pictures = torch.randn(images, 3, size, size).to(memory_format=memory_format)
+    labels = torch.randint(0, 10, (images,))
+    steps, inferences, memory = {}, {}, {}
+    for label in ("GC", *candidates):
+        network = make_network(name, label, groups).to(memory_format=memory_format)  # type: ignore[call-overload]
+        steps[label] = training_step(network, pictures, labels, compile=compile)
+        inferences[label] = _inference(network, pictures)
+        memory[label] = kept_bytes(network, pictures)
+    flops = step_flops(name, size) * images
+    measured = {"training step": alternate(steps, "GC", turns)}
+    if not compile:
+        measured["inference"] = alternate(inferences, "GC", turns)
+    return [
+        {
+            "network": name,
+            "groups": groups,
+            "images": images,
+            "channels_last": channels_last,
+            "compile": compile,
+            "pass": kind,
+            "candidate": label,
+            **asdict(ratio),
+            "images_per_second": images / ratio.seconds,
+            "kept_bytes": memory[label] if kind == "training step" else None,
+            "flops": flops if label == "SC" and kind == "training step" else None,
+        }
+        for kind, ratios in measured.items()
+        for label, ratio in ratios.items()
+    ]
+
+
+def make_network(name: str, label: str, groups: int) -> nn.Module:
+    """The network of the paper `name` with the variant of that label, `PLAIN`, or `FRAMEWORK`."""
+    variants = {variant.label: key for key, variant in VARIANTS.items()} | {PLAIN: "gc2l", FRAMEWORK: "gc"}
+    variant = variants[label]
+    network = build_model(paper_network(name, variant, 1 if variant == "sc" else groups), num_classes=10)
+    prescribed = {PLAIN: (TwoLevelGroupConv2d, "separate"), FRAMEWORK: (GroupConv2d, "grouped")}
+    if label in prescribed:
+        kind, algorithm = prescribed[label]
+        for layer in network.modules():
+            if isinstance(layer, kind):
+                layer.algorithm = algorithm
+    return network
+
+
+def kept_bytes(network: nn.Module, images: Tensor) -> int:
+    """Bytes of activations that the forward pass keeps for the backward pass: most of a training step's peak memory.
+
+    Unlike the resident memory of a process they do not depend on what ran before, nor on the C library.
+    """
+    own = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+    alive = []
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+            alive.append(storage)  # so that no other storage gets its address
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        network(images)
+    return sum(kept.values())
+
+
+def step_flops(name: str, size: int) -> int:
+    """Floating-point operations of one training step of SC for one image."""
+    with torch.device("meta"):
+        network = make_network(name, "SC", 1)
+        with FlopCounterMode(display=False) as counter:
+            network(torch.empty(2, 3, size, size)).sum().backward()
+    return counter.get_total_flops() // 2
+
+
+def _inference(network: nn.Module, images: Tensor) -> Callable[[], object]:
+    def run() -> object:
+        network.eval()
+        with torch.inference_mode():
+            logits = network(images)
+        network.train()
+        return logits
+
+    return run

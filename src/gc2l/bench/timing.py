@@ -1,0 +1,82 @@
+"""Ratios of running times that survive a busy machine: the candidates take turns, and the median of turns counts."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ratio:
+    """A running time over that of the base, measured in turns.
+
+    Attributes:
+        median: of the turns' ratios.
+        low, high: their quartiles.
+        seconds: median running time.
+        turns: how many there were.
+    """
+
+    median: float
+    low: float
+    high: float
+    seconds: float
+    turns: int
+
+
+def alternate(candidates: Mapping[str, Callable[[], object]], base: str, turns: int) -> dict[str, Ratio]:
+    """Run all candidates once to warm up, then `turns` times in turns, backwards in every second one.
+
+    Args:
+        candidates: what to run, by name.
+        base: name of the candidate that the others are compared with.
+        turns: at least 2, for quartiles.
+
+    Raises:
+        ValueError: fewer than 2 turns, or a base that is no candidate.
+    """
+    if turns < 2:
+        raise ValueError(f"turns={turns} must be at least 2")
+    if base not in candidates:
+        raise ValueError(f"base={base!r} must be one of {', '.join(map(repr, candidates))}")
+    for run in candidates.values():
+        run()
+    names = list(candidates)
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    for turn in range(turns):
+        for name in names if turn % 2 == 0 else reversed(names):
+            seconds[name].append(_time(candidates[name]))
+    return compare(seconds, base)
+
+
+def compare(seconds: Mapping[str, list[float]], base: str) -> dict[str, Ratio]:
+    """The ratios of running times that were measured in turns, by name, over those of `base`."""
+    return {name: _ratio(times, seconds[base]) for name, times in seconds.items()}
+
+
+def clock() -> float:
+    """Seconds; with one thread on a processor those in which it really ran, whatever else the machine does."""
+    if torch.get_num_threads() == 1 and not torch.cuda.is_available():
+        return time.process_time()
+    return time.perf_counter()
+
+
+def _time(run: Callable[[], object]) -> float:
+    _synchronise()
+    started = clock()
+    run()
+    _synchronise()
+    return clock() - started
+
+
+def _synchronise() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _ratio(times: list[float], base: list[float]) -> Ratio:
+    ratios = [mine / other for mine, other in zip(times, base, strict=True)]
+    low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
+    return Ratio(median=median, low=low, high=high, seconds=statistics.median(times), turns=len(times))
