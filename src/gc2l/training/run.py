@@ -17,8 +17,8 @@ from gc2l.cells import Cell
 from gc2l.data import dataset_facts, make_data_module
 from gc2l.models import build_model, count_parameters
 from gc2l.parallel import Job, consolidate
-from gc2l.training.channel_parallel import StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
 from gc2l.training.allocator import keep_freed_memory
+from gc2l.training.channel_parallel import StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
 from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
