@@ -1,27 +1,25 @@
-import time
-
 import pytest
 import torch
 
+from gc2l.bench import timing
 from gc2l.bench.timing import alternate, compare
 
 
-def test_turns_are_taken_and_the_median_counts():
-    order = []
+def test_turns_are_taken_and_the_median_counts(monkeypatch):
+    order, now = [], [0.0]
+    monkeypatch.setattr(timing, "clock", lambda: now[0])
 
-    def run(name, seconds):
-        def sleep():
+    def candidate(name, seconds):
+        def run():
             order.append(name)
-            until = time.perf_counter() + seconds
-            while time.perf_counter() < until:
-                pass
+            now[0] += seconds * (1 if len(order) < 7 else 10)  # a disturbance that meets both of the last turn
 
-        return sleep
+        return run
 
-    ratios = alternate({"slow": run("slow", 0.02), "quick": run("quick", 0.004)}, "quick", turns=3)
+    ratios = alternate({"slow": candidate("slow", 6.0), "quick": candidate("quick", 2.0)}, "quick", turns=3)
     assert order == ["slow", "quick", "slow", "quick", "quick", "slow", "slow", "quick"]
-    assert ratios["quick"].median == 1 and ratios["quick"].turns == 3
-    assert 2 < ratios["slow"].median < 10
+    assert (ratios["quick"].median, ratios["slow"].median, ratios["slow"].high) == (1.0, 3.0, 3.0)
+    assert (ratios["slow"].seconds, ratios["slow"].turns) == (6.0, 3)
 
 
 def test_ratios_are_those_of_each_turn():

@@ -180,6 +180,23 @@ def test_bfloat16_within_its_precision(algorithm, kernel_size, memory_format):
         assert (mine.double() - right).abs().max() <= 6 * torch.finfo(torch.bfloat16).eps * right.abs().max()
 
 
+@pytest.mark.parametrize("form", ["contiguous", "channels last"])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("make", [two_level, group])
+def test_every_algorithm_keeps_the_memory_format(make, kernel_size, stride, form):
+    """Outputs and gradients in another format would slow down all the layers around."""
+    algorithms = TWO_LEVEL if make is two_level else GROUP if kernel_size == 1 else GROUP[:-1]
+    for algorithm in algorithms:
+        layer = make(algorithm, kernel_size=kernel_size, stride=stride)
+        x = FORMATS[form](random_input(2, 6, 7, 8))
+        if form == "channels last":
+            layer.to(memory_format=torch.channels_last)
+        y, x_gradient, *_ = values_and_gradients(layer, x)
+        for tensor in (y, x_gradient):
+            assert tensor.is_contiguous(memory_format=torch.channels_last) == (form == "channels last"), algorithm
+
+
 @pytest.mark.parametrize("algorithm", TWO_LEVEL)
 def test_checkpoints_are_interchangeable(algorithm):
     layer, other = two_level(algorithm, kernel_size=3), two_level("separate", kernel_size=3)

@@ -49,10 +49,7 @@ def _group(conv: nn.Conv2d, x: Tensor) -> str:
     if conv.kernel_size == (1, 1):
         if conv.in_channels * conv.out_channels <= SMALL_GROUP_PRODUCT:
             return "folded"
-        strided = max(conv.stride) > 1  # the products leave out what the stride leaves out
-        if is_channels_last(x):
-            return "matmul" if torch.is_grad_enabled() or not strided else "grouped"
-        return "matmul" if strided else "grouped"
+        return "matmul" if is_channels_last(x) and max(conv.stride) == 1 else "grouped"
     # In the usual format the framework's kernels want groups of a multiple of 8 channels.
     unfit = not is_channels_last(x) and conv.out_channels // conv.groups % 8 and conv.in_channels > conv.groups
     return "channels_last" if unfit else "grouped"

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from gc2l.nn.algorithms import check_algorithm, choose_group
 from gc2l.nn.blocks import block_diagonal
 from gc2l.nn.convolution import check_groups, convolve, kaiming_normal, standard_convolution
 from gc2l.nn.geometry import is_channels_last, padded_input
-from gc2l.nn.pointwise import GroupedProduct, pointwise_input
+from gc2l.nn.pointwise import ChannelsLast, GroupedProduct, pointwise_input
 from gc2l.nn.traced import autocast, wants_formula
 
 
@@ -85,18 +84,16 @@ class GroupConv2d(nn.Conv2d):
         algorithm = self.chosen_algorithm(x)
         if algorithm == "folded":
             return convolve(self, x, block_diagonal(self.weight, self.groups), self.bias, groups=1)
-        if algorithm == "channels_last" and x.dim() == 4:
-            return (
-                super()
-                .forward(x.contiguous(memory_format=torch.channels_last))
-                .contiguous(memory_format=torch.channels_last if is_channels_last(x) else torch.contiguous_format)
-            )
+        if algorithm == "channels_last" and x.dim() == 4 and not is_channels_last(x) and not wants_formula():
+            return super().forward(ChannelsLast.apply(x, 1, 1)).contiguous()
         if algorithm == "matmul" and self.kernel_size != (1, 1):
             raise ValueError(f"algorithm='matmul' of a group convolution needs kernel_size=1, not {self.kernel_size}")
         if algorithm == "matmul" and x.dim() == 4 and x.numel() and not wants_formula():
             padded, geometry = padded_input(self, x)
             seen = pointwise_input(padded, geometry)
-            return GroupedProduct.apply(*autocast(seen, self.weight, self.bias), self.groups)
+            seen = seen if is_channels_last(seen) else ChannelsLast.apply(seen, 1, 1)
+            y = GroupedProduct.apply(*autocast(seen, self.weight, self.bias), self.groups)
+            return y if is_channels_last(x) else y.contiguous()
         return super().forward(x)
 
     def chosen_algorithm(self, x: Tensor) -> str:

@@ -13,7 +13,7 @@ from torch.autograd import Function
 
 from gc2l.nn.blocks import block_diagonal, diagonal_blocks
 from gc2l.nn.geometry import Geometry, is_channels_last
-from gc2l.nn.pointwise import grouped_product, grouped_product_backward, image, pointwise_input, rows
+from gc2l.nn.pointwise import ChannelsLast, grouped_product, grouped_product_backward, image, pointwise_input, rows
 from gc2l.nn.traced import formula_gradients
 from gc2l.nn.two_level_formulas import fused_weight, separate
 from gc2l.nn.two_level_taps import restrict, restrict_backward
@@ -37,7 +37,7 @@ def accumulated(
         x = pointwise_input(x, geometry)
         geometry = geometry._replace(stride=(1, 1), padding=(0, 0))
     # Here, not inside: what the function saves has to be its very inputs, for second derivatives.
-    x = x.contiguous(memory_format=LAST)
+    x = x if is_channels_last(x) else ChannelsLast.apply(x, 1, 1)
     y = AccumulatedTwoLevel.apply(x, weight, restriction, coarse, bias, geometry, algorithm)
     return y if is_channels_last(given) else y.contiguous()
 
