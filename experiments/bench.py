@@ -21,7 +21,7 @@ from gc2l.bench.loops import measure_loops
 from gc2l.bench.machine import peak_bandwidth, peak_flops
 from gc2l.bench.report import layer_table, loop_table, step_table, targets
 from gc2l.bench.roofline import draw_roofline
-from gc2l.bench.steps import measure_steps
+from gc2l.bench.steps import FRAMEWORK, PLAIN, measure_steps
 from gc2l.cells import DataConfig
 from gc2l.command_line import run_script
 from gc2l.nn import TwoLevelGroupConv2d
@@ -39,6 +39,7 @@ def main(
     parts: tuple[Part, ...] = ("layers", "steps", "loops"),
     networks: tuple[str, ...] = ("wide_resnet_28_10", "wide_resnet_10_4", "mobilenet_v2"),
     groups: tuple[int, ...] = (1, 2, 4, 8, 16),
+    candidates: tuple[str, ...] = ("GC-2L", PLAIN, FRAMEWORK, "SC", "Shuffle"),
     images: int = 16,
     turns: int = 5,
     threads: int | None = None,
@@ -53,6 +54,7 @@ def main(
         parts: what to measure.
         networks: whose layers and steps.
         groups: numbers of groups.
+        candidates: what GC is compared with in the steps.
         images: batch size of layers and steps.
         turns: how often the candidates take turns.
         threads: CPU threads; torch decides by default.
@@ -73,7 +75,7 @@ def main(
         f"copies {limits['bytes_per_second'] / 1e9:.1f} GB/s\n"
     )
     layers = _layers(networks, groups, images, turns) if "layers" in parts else []
-    steps = _steps(networks, groups, images, turns, limits["flops"], compile) if "steps" in parts else []
+    steps = _steps(networks, groups, candidates, images, turns, limits["flops"], compile) if "steps" in parts else []
     loops = _loops(turns, compile) if "loops" in parts else []
     print(targets(layers, steps, loops))
     environment = describe_environment(ROOT)
@@ -92,7 +94,7 @@ def main(
         "loops": loops,
     }
     stem = name or f"{started:%Y-%m-%d}" + ("-quick" if quick else "")
-    write_atomically(output / f"{stem}.json", json.dumps(content, indent=1) + "\n")
+    write_atomically(output / f"{stem}.json", json.dumps(content) + "\n")
     if layers:
         figure = draw_roofline(layers, limits["flops"], limits["bytes_per_second"])
         write_atomically(output / f"{stem}-roofline.svg", to_bytes(figure, "svg"))
@@ -122,7 +124,13 @@ def _layers(networks: tuple[str, ...], groups: tuple[int, ...], images: int, tur
 
 
 def _steps(
-    networks: tuple[str, ...], groups: tuple[int, ...], images: int, turns: int, peak: float, compile: bool
+    networks: tuple[str, ...],
+    groups: tuple[int, ...],
+    candidates: tuple[str, ...],
+    images: int,
+    turns: int,
+    peak: float,
+    compile: bool,
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for network in networks:
@@ -131,7 +139,7 @@ def _steps(
             for channels_last, compiled in [(True, False), (False, False), *([(True, True)] if compile else [])]:
                 mine += measure_steps(
                     network, n, size=SIZES[network], images=images, turns=turns, channels_last=channels_last,
-                    compile=compiled,
+                    compile=compiled, candidates=candidates,
                 )  # fmt: skip
         print(step_table(mine, f"(b, e) {network}, {images} images"))
         for row in mine:
