@@ -46,7 +46,7 @@ table4: $(READY) ## The same for Table 4, MobileNetV2
 
 .PHONY: tables
 tables: $(READY) ## Write all tables again from the records, without training
-	@$(RUN) experiments/tables.py $(RUNS) --output $(RESULTS)/tables $(ARGS)
+	@$(RUN) experiments/tables.py $(RUNS) --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)
 
 .PHONY: params
 params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 with the printed ones

@@ -1,4 +1,4 @@
-"""Write Tables 1, 3 and 4 again from the records that there are; nothing is trained."""
+"""Write all tables again from the records that there are; nothing is trained or measured."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,8 +7,8 @@ import tyro
 
 from gc2l.cells import read_presets
 from gc2l.command_line import run_script
-from gc2l.publish import publish_table
-from gc2l.records import RunStore
+from gc2l.publish import publish_table, publish_table2
+from gc2l.records import RunStore, read_scaling
 
 PRESETS = Path(__file__).parent / "presets"
 TABLES = ("table1", "table3", "table4")
@@ -20,11 +20,15 @@ class Arguments:
 
     Attributes:
         runs: folder of the records.
+        measured: folder of what was measured for Table 2.
         output: folder of the tables.
+        figures: folder of the figures.
     """
 
     runs: Path = Path("results/runs")
+    measured: Path = Path("results/table2")
     output: Path = Path("results/tables")
+    figures: Path = Path("results/figures")
 
 
 def main() -> int:
@@ -33,6 +37,8 @@ def main() -> int:
     presets, store = read_presets(PRESETS), RunStore(arguments.runs)
     for table in TABLES:
         print(publish_table(table, presets, store, arguments.output))
+    if scaling := read_scaling(arguments.measured):
+        print(publish_table2(scaling, arguments.output, arguments.figures))
     return 0
 
 

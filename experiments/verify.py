@@ -12,7 +12,7 @@ import tyro
 
 from gc2l.cells import DataConfig, read_presets
 from gc2l.command_line import run_script
-from gc2l.records import RunStore, WeightsFolder
+from gc2l.records import RunStore, WeightsFolder, read_scaling
 from gc2l.verification import verify
 
 PRESETS = Path(__file__).parent / "presets"
@@ -26,12 +26,14 @@ class Arguments:
         runs: folder of the records.
         tables: folder of the tables.
         weights: folder of the released weights.
+        measured: folder of what was measured for Table 2.
         data_root: folder of the data sets; what is not there is not downloaded.
     """
 
     runs: Path = Path("results/runs")
     tables: Path = Path("results/tables")
     weights: Path = Path("results/weights")
+    measured: Path = Path("results/table2")
     data_root: Path = field(default_factory=lambda: DataConfig().root)
 
 
@@ -40,7 +42,8 @@ def main() -> int:
     arguments = tyro.cli(Arguments, description=__doc__)
     store, weights = RunStore(arguments.runs), WeightsFolder(arguments.weights)
     wrong = 0
-    for check in verify(read_presets(PRESETS), store, arguments.tables, weights, arguments.data_root):
+    scaling = read_scaling(arguments.measured)
+    for check in verify(read_presets(PRESETS), store, arguments.tables, weights, arguments.data_root, scaling):
         print(check, flush=True)
         wrong += len(check.failures)
     print("everything that was checked is right" if wrong == 0 else f"{wrong} WRONG")

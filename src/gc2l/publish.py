@@ -30,14 +30,22 @@ def publish_table2(records: Sequence[ScalingRecord], folder: Path, figures: Path
     Raises:
         ValueError: nothing has been measured.
     """
-    parts = parts_of_table2(records)
-    title = "# Table 2. Channel-parallel training of WideResNet-28-k on CIFAR-10\n\n"
-    write_atomically(folder / "table2.md", title + to_text(parts, "pipe"))
-    write_atomically(folder / "table2.tex", to_latex(parts))
-    write_atomically(folder / "table2.csv", to_csv(parts))
+    for suffix, text in table2_texts(records).items():
+        write_atomically(folder / f"table2.{suffix}", text)
     for record in records:
         figure = speedup_against_groups(record)
         for file_format in FILE_FORMATS:
             path = figures / f"table2_speedup_{record.device}.{file_format}"
             write_atomically(path, to_bytes(figure, file_format))
-    return to_text(parts, "simple")
+    return to_text(parts_of_table2(records), "simple")
+
+
+def table2_texts(records: Sequence[ScalingRecord]) -> dict[str, str]:
+    """The parts of Table 2 in every format, by suffix.
+
+    Raises:
+        ValueError: nothing has been measured.
+    """
+    parts = parts_of_table2(records)
+    title = "# Table 2. Channel-parallel training of WideResNet-28-k on CIFAR-10"
+    return {"md": f"{title}\n\n{to_text(parts, 'pipe')}", "csv": to_csv(parts), "tex": to_latex(parts)}

@@ -17,7 +17,9 @@ from gc2l.analysis.scaling import (
     to_latex,
     to_text,
 )
+from gc2l.publish import publish_table2
 from gc2l.records import Hardware, LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, Work
+from gc2l.verification import check_tables
 
 RATES = {"flops": 1e-11, "elements": 3e-9, "own_parameters": 2e-9, "layers": 5e-6}
 LATENCY, BANDWIDTH = 2e-4, 1e9
@@ -166,3 +168,12 @@ def test_a_gpu_record_has_no_ranks_together(record):
     gpu = record.model_copy(update={"together": (), "link": (), "device": "cuda"})
     assert replace(fit_cost_model(gpu), errors=(), errors_of_widest=()).link is None
     assert not [part for part in parts_of_table2([gpu]) if part.title.startswith("Table 2 (b)")]
+
+
+def test_written_tables_are_verified_against_the_measurements(record, tmp_path):
+    publish_table2([record], tmp_path, tmp_path)
+    assert (tmp_path / "table2_speedup_cpu.svg").exists()
+    assert check_tables({}, [], tmp_path, [record]).passed == 3
+    slower = record.model_copy(update={"shares": (record.shares[0], *record.shares[:-1])})
+    for other in ([slower], []):
+        assert len(check_tables({}, [], tmp_path, other).failures) == 3
