@@ -99,7 +99,9 @@ def test_a_killed_rank_ends_the_attempt_and_the_next_one_resumes(tmp_path):
     victim = next(_ranks_of(job.pid, "1"))
     os.kill(victim, signal.SIGKILL)
     output = _end(job)
-    assert re.search(r"error: rank 0 of 2: the \w+ of layer '[\w.]+' failed", output)
+    # torchrun names the lost rank. The other one does, too, unless torchrun's SIGTERM comes first.
+    assert re.search(r"failed \(exitcode: -9\) local_rank: 1", output)
+    assert "Traceback" not in output
     record = _only_record(tmp_path)
     assert [epoch.epoch for epoch in record.curve] == [1, 2, 3, 4]
     assert not list(checkpoints.glob("*"))

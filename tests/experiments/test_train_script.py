@@ -63,6 +63,8 @@ def test_bad_input_is_told_without_a_traceback(arguments, message, tmp_path, mon
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_continues(tmp_path):
+    # A test run started in the background ignores Ctrl-C, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = ("--training.epochs", "60")
     running = subprocess.Popen(_command(tmp_path, *arguments), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120

@@ -1,4 +1,4 @@
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -40,10 +40,32 @@ def outcome(**changes: object) -> SimpleNamespace:
         "wall_seconds": 12.5,
         "images_per_second": 100.0,
         "peak_memory_bytes": 2**20,
+        "overlap": None,
+        "ranks": (),
         "started": START,
         "finished": START + timedelta(seconds=13),
     }
     return SimpleNamespace(**values | changes)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankResult:
+    rank: int = 1
+    channel: int = 1
+    data: int = 0
+    host: str = "node1"
+    parameters: int = 500
+    peak_memory_bytes: int = 2**19
+    collectives: int = 19
+    received_bytes: int = 4096
+
+
+def test_ranks_reach_the_record():
+    made = make_record(CELL, outcome(overlap=True, ranks=(RankResult(),)), environment=ENVIRONMENT)
+    assert made.parallel.overlap is True
+    assert [rank.model_dump() for rank in made.parallel.ranks] == [asdict(RankResult())]
+    with pytest.raises(ValueError, match="ranks"):
+        make_record(CELL, outcome(overlap=True), environment=ENVIRONMENT)
 
 
 def test_every_field_reaches_the_record():

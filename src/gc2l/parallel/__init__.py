@@ -12,7 +12,7 @@ from gc2l.parallel.checkpoint import load_sharded, read_progress, save_sharded
 from gc2l.parallel.data_parallel import average_buffers, average_gradients
 from gc2l.parallel.job import Job, Parallel, join_job
 from gc2l.parallel.layer_split import split_layers
-from gc2l.parallel.link import RankError
+from gc2l.parallel.link import RankError, explained
 from gc2l.parallel.mesh import check_same_on_all_ranks, make_mesh
 from gc2l.parallel.parallelize import parallelize, rank_share
 from gc2l.parallel.state import consolidate, distribute, placements
@@ -30,6 +30,7 @@ __all__ = [
     "check_same_on_all_ranks",
     "consolidate",
     "distribute",
+    "explained",
     "join_job",
     "layer_shapes",
     "layer_traffic",

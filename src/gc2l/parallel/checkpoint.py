@@ -13,6 +13,7 @@ from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
+from gc2l.parallel.link import explained
 from gc2l.parallel.state import distribute
 
 PROGRESS = "progress.pt"
@@ -33,22 +34,26 @@ def save_sharded(
         optimizer: of its parameters.
         progress: plain values that are alike on all ranks, such as the epoch and the curve.
         mesh: of (data, channel).
+
+    Raises:
+        RankError: another rank died, or did not answer in time; an older checkpoint is still there.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
-    if dist.get_rank() == 0:
-        shutil.rmtree(partial, ignore_errors=True)
-    dist.barrier()
-    state = _tensors(network, mesh) | _moments(network, optimizer, mesh)
-    dcp.save(state, checkpoint_id=partial)
-    dist.barrier()
-    if dist.get_rank() == 0:
-        torch.save(progress, partial / PROGRESS)
-        outdated = folder.with_name(f"{folder.name}.outdated")
-        if folder.exists():
-            folder.rename(outdated)
-        partial.rename(folder)
-        shutil.rmtree(outdated, ignore_errors=True)
-    dist.barrier()
+    with explained("saving of the checkpoint"):
+        partial = folder.with_name(f"{folder.name}.partial")
+        if dist.get_rank() == 0:
+            shutil.rmtree(partial, ignore_errors=True)
+        dist.barrier()
+        state = _tensors(network, mesh) | _moments(network, optimizer, mesh)
+        dcp.save(state, checkpoint_id=partial)
+        dist.barrier()
+        if dist.get_rank() == 0:
+            torch.save(progress, partial / PROGRESS)
+            outdated = folder.with_name(f"{folder.name}.outdated")
+            if folder.exists():
+                folder.rename(outdated)
+            partial.rename(folder)
+            shutil.rmtree(outdated, ignore_errors=True)
+        dist.barrier()
 
 
 def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: DeviceMesh) -> dict[str, Any]:
@@ -70,7 +75,8 @@ def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: D
         for key in _moment_names(name, saved):
             optimizer.state[parameter][key] = parameter.detach().clone().zero_()
     state |= _moments(network, optimizer, mesh)
-    dcp.load(state, checkpoint_id=folder)
+    with explained("loading of the checkpoint"):
+        dcp.load(state, checkpoint_id=folder)
     return read_progress(folder)
 
 

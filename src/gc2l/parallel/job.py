@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
-from gc2l.parallel.link import Link
+from gc2l.parallel.link import Link, explained
 from gc2l.parallel.mesh import CHANNEL, DATA, make_mesh
 
 _BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
@@ -106,13 +106,15 @@ class Job:
     def agree(self, value: Any) -> Any:
         """Rank 0's `value`, on every rank."""
         values = [value]
-        dist.broadcast_object_list(values, device=self.device)
+        with explained("agreement on a value"):
+            dist.broadcast_object_list(values, device=self.device)
         return values[0]
 
     def gather(self, value: Any) -> list[Any]:
         """All ranks' values, in the order of the ranks, on every rank."""
         values = [None] * dist.get_world_size()
-        dist.all_gather_object(values, value)
+        with explained("gathering of all ranks' values"):
+            dist.all_gather_object(values, value)
         return values
 
     def tell(self, word: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.checkpoint import CheckpointException
 
 from gc2l.parallel.supplied import SuppliedChannels
 
@@ -66,19 +67,12 @@ class Link:
         if isinstance(self.group, SuppliedChannels):
             self.group.supply(kind, result, operands)
             return Transfer(self, kind, result, operands, None)
-        with self._explained(kind), _layer(self.layer):
+        with explained(self._where(kind)), _layer(self.layer):
             work = getattr(dist, COLLECTIVES[kind])(result, *operands, group=self.group, async_op=True, **options)
         return Transfer(self, kind, result, operands, work)
 
-    @contextlib.contextmanager
-    def _explained(self, kind: str) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:
-            where = f"{kind} of layer {self.layer!r}"
-            raise RankError(
-                f"rank {dist.get_rank()} of {dist.get_world_size()}: the {where} failed: {error}. {_roll_call(where)}"
-            ) from error
+    def _where(self, kind: str) -> str:
+        return f"{kind} of layer {self.layer!r}"
 
 
 @dataclass(frozen=True)
@@ -98,9 +92,29 @@ class Transfer:
             RankError: another rank died, or did not answer within the time limit of the process group.
         """
         if self.work is not None:
-            with self.link._explained(self.kind):
+            with explained(self.link._where(self.kind)):
                 self.work.wait()
         return self.result
+
+
+@contextlib.contextmanager
+def explained(where: str) -> Iterator[None]:
+    """Say of a collective that fails in the block which it was, on which rank, and who else answers.
+
+    Args:
+        where: such as "saving of the checkpoint".
+
+    Raises:
+        RankError: in place of what `torch.distributed` raises.
+    """
+    try:
+        yield
+    except (RuntimeError, CheckpointException) as error:
+        if isinstance(error, RankError):
+            raise
+        raise RankError(
+            f"rank {dist.get_rank()} of {dist.get_world_size()}: the {where} failed: {error}. {_roll_call(where)}"
+        ) from error
 
 
 def current_layer() -> str:

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 
 from gc2l.cells import Cell
 from gc2l.data import dataset_facts
-from gc2l.parallel import Job, Traffic, check_same_on_all_ranks, load_sharded, record_traffic, save_sharded
+from gc2l.parallel import Job, Traffic, check_same_on_all_ranks, explained, load_sharded, record_traffic, save_sharded
 from gc2l.training.execution import Execution
 from gc2l.training.memory import peak_memory_bytes
 from gc2l.training.outcome import RankResult
@@ -40,6 +40,11 @@ class ChannelParallelStrategy(ModelParallelStrategy):
         assert self.accelerator is not None
         self.accelerator.setup_device(self.root_device)
         self.set_world_ranks()
+
+    def barrier(self, name: str | None = None) -> None:
+        """Wait for all ranks."""
+        with explained("waiting for all ranks"):
+            super().barrier(name)
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """Nothing: `save_checkpoint` writes the weights."""
