@@ -133,19 +133,19 @@ def _layer(name: str) -> Iterator[None]:
 
 def _roll_call(where: str) -> str:
     """Say where this rank stands, and tell who else answers."""
-    here, world = dist.get_rank(), dist.get_world_size()
-    answers, silent = [], []
-    try:
+    here = dist.get_rank()
+    silent = set(range(dist.get_world_size())) - {here}
+    answers = []
+    # The store may be gone with the rank that keeps it, and Lightning's answer to a SIGTERM, which may come at any
+    # time, is another collective that fails.
+    with contextlib.suppress(RuntimeError, ValueError):
         store = dist.distributed_c10d._get_default_store()
         store.set(f"gc2l/failed/{here}", where)
-        for rank in set(range(world)) - {here}:
-            try:
+        for rank in sorted(silent):
+            with contextlib.suppress(RuntimeError):
                 store.wait([f"gc2l/failed/{rank}"], timedelta(seconds=ANSWER_SECONDS))
                 answers.append(f"rank {rank} stands at the {store.get(f'gc2l/failed/{rank}').decode()}")
-            except RuntimeError:
-                silent.append(rank)
-    except (RuntimeError, ValueError):
-        return "The store of the process group does not answer either; the rank that keeps it may be gone."
+                silent.remove(rank)
     if silent:
-        answers.append(f"no word from rank {', '.join(map(str, silent))}: dead, or hanging")
+        answers.append(f"no word from rank {', '.join(map(str, sorted(silent)))}: dead, or hanging")
     return "; ".join(answers)
