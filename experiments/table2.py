@@ -14,7 +14,7 @@ import tyro
 from gc2l.campaign import REPOSITORY
 from gc2l.command_line import run_script
 from gc2l.publish import publish_table2
-from gc2l.records import read_scaling, save_scaling
+from gc2l.records import read_scaling, save_measurement
 from gc2l.scaling import Network, Plan, measure_scaling
 from gc2l.training import Execution
 
@@ -84,7 +84,7 @@ def main(
             repository=REPOSITORY,
             tell=lambda line: print(line, file=sys.stderr),
         )
-        save_scaling(record, path)
+        save_measurement(record, path)
     print(publish_table2(read_scaling(measurements), output, figures))
     return 0
 

@@ -20,13 +20,13 @@ class Arguments:
 
     Attributes:
         runs: folder of the records.
-        measured: folder of what was measured for Table 2.
+        measured: folder of what make table2 measured.
         output: folder of the tables.
         figures: folder of the figures.
     """
 
     runs: Path = Path("results/runs")
-    measured: Path = Path("results/table2")
+    measured: Path = Path("results")
     output: Path = Path("results/tables")
     figures: Path = Path("results/figures")
 
@@ -37,7 +37,7 @@ def main() -> int:
     presets, store = read_presets(PRESETS), RunStore(arguments.runs)
     for table in TABLES:
         print(publish_table(table, presets, store, arguments.output))
-    if scaling := read_scaling(arguments.measured):
+    if scaling := read_scaling(arguments.measured / "table2"):
         print(publish_table2(scaling, arguments.output, arguments.figures))
     return 0
 

@@ -26,14 +26,14 @@ class Arguments:
         runs: folder of the records.
         tables: folder of the tables.
         weights: folder of the released weights.
-        measured: folder of what was measured for Table 2.
+        measured: folder of what make table2 measured.
         data_root: folder of the data sets; what is not there is not downloaded.
     """
 
     runs: Path = Path("results/runs")
     tables: Path = Path("results/tables")
     weights: Path = Path("results/weights")
-    measured: Path = Path("results/table2")
+    measured: Path = Path("results")
     data_root: Path = field(default_factory=lambda: DataConfig().root)
 
 
@@ -42,7 +42,7 @@ def main() -> int:
     arguments = tyro.cli(Arguments, description=__doc__)
     store, weights = RunStore(arguments.runs), WeightsFolder(arguments.weights)
     wrong = 0
-    scaling = read_scaling(arguments.measured)
+    scaling = read_scaling(arguments.measured / "table2")
     for check in verify(read_presets(PRESETS), store, arguments.tables, weights, arguments.data_root, scaling):
         print(check, flush=True)
         wrong += len(check.failures)

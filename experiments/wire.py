@@ -21,7 +21,7 @@ from gc2l.cells import ModelConfig
 from gc2l.command_line import run_script
 from gc2l.models import build_model, paper_network
 from gc2l.parallel import LayerShape, layer_shapes, network_traffic
-from gc2l.records import WireRecord, save_wire
+from gc2l.records import WireRecord, save_measurement
 from gc2l.scaling import count_wire
 from gc2l.variants import VARIANTS
 
@@ -48,7 +48,7 @@ def main(
         output: file of the counts.
     """
     record = count_wire(groups, repository=REPOSITORY)
-    save_wire(record, output)
+    save_measurement(record, output)
     _print_counts(record)
     rows = []
     for n in groups:

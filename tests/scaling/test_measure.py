@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gc2l.records import read_scaling, save_scaling
+from gc2l.records import read_scaling, save_measurement
 from gc2l.scaling import Network, Plan, count_wire, measure_scaling
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
     for one in (*record.shares, *record.together):
         assert 0 < one.time.low <= one.time.seconds <= one.time.high
         assert one.time.repeats == 2
-    save_scaling(record, tmp_path / "cpu.json")
+    save_measurement(record, tmp_path / "cpu.json")
     assert read_scaling(tmp_path) == [record]
     (tmp_path / "cpu.json").write_text("{}")
     with pytest.raises(ValueError, match=r"cpu\.json is no valid record"):

@@ -4,11 +4,12 @@ from gc2l.records.assemble import make_record
 from gc2l.records.environment import Environment, describe_environment
 from gc2l.records.files import write_atomically
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
-from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, Work, read_scaling, save_scaling
+from gc2l.records.measurement import Measurement, save_measurement
+from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, Work, read_scaling
 from gc2l.records.schema import Epoch, Execution, Hardware, Record, Score
 from gc2l.records.store import RunStore, read_record
 from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder
-from gc2l.records.wire import WireCount, WireRecord, read_wire, save_wire
+from gc2l.records.wire import WireCount, WireRecord, read_wire
 
 __all__ = [
     "CONFIDENCE",
@@ -19,6 +20,7 @@ __all__ = [
     "Hardware",
     "Interval",
     "LinkTime",
+    "Measurement",
     "RanksTime",
     "Record",
     "RunStore",
@@ -35,8 +37,7 @@ __all__ = [
     "read_record",
     "read_scaling",
     "read_wire",
-    "save_scaling",
-    "save_wire",
+    "save_measurement",
     "wilson_interval",
     "write_atomically",
 ]

@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
-from gc2l.records.files import write_atomically
-from gc2l.records.schema import Hardware, Part
+from gc2l.records.measurement import Measurement, read_measurement
+from gc2l.records.schema import Count, Hardware, Part, Positive
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -88,12 +86,12 @@ class LinkTime(Part):
     time: Timing
 
 
-class ScalingRecord(Part):
+class ScalingRecord(Measurement):
     """Everything measured for Table 2 on one machine.
 
     Attributes:
         schema_version: of this format.
-        commit, dirty, versions, hardware: as in `Record`.
+        hardware: as in `Record`.
         device, precision: what computed, and in which numbers.
         started, finished: in UTC.
         shares: single ranks, timed alone.
@@ -103,9 +101,6 @@ class ScalingRecord(Part):
     """
 
     schema_version: Literal[1] = 1
-    commit: Annotated[str, Field(min_length=1)]
-    dirty: bool
-    versions: dict[str, str]
     hardware: Hardware
     device: str
     precision: str
@@ -117,24 +112,10 @@ class ScalingRecord(Part):
     planned: tuple[Work, ...]
 
 
-def save_scaling(record: ScalingRecord, path: Path) -> None:
-    """Write `record` as JSON, in place of an older one."""
-    write_atomically(path, record.model_dump_json(indent=1) + "\n")
-
-
 def read_scaling(folder: Path) -> list[ScalingRecord]:
     """The records of `folder`, by file name; none when it is missing.
 
     Raises:
         ValueError: a file that is no valid record.
     """
-    return [_read(path) for path in sorted(folder.glob("*.json"))]
-
-
-def _read(path: Path) -> ScalingRecord:
-    try:
-        return ScalingRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise ValueError(
-            f"{path} is no valid record of Table 2's measurements: {error}; make table2 measures"
-        ) from error
+    return [read_measurement(ScalingRecord, path) for path in sorted(folder.glob("*.json"))]

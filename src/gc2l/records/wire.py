@@ -1,15 +1,10 @@
 """The record of what was counted on the wire in a channel-parallel training step."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationError
-
-from gc2l.records.files import write_atomically
-from gc2l.records.schema import Part
-
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
+from gc2l.records.measurement import Measurement, read_measurement
+from gc2l.records.schema import Count, Part, Positive
 
 
 class WireCount(Part):
@@ -32,12 +27,11 @@ class WireCount(Part):
     equal: bool
 
 
-class WireRecord(Part):
+class WireRecord(Measurement):
     """Counts of several networks.
 
     Attributes:
         schema_version: of this format.
-        commit, dirty, versions: as in `Record`.
         network: which was counted, by the name of `gc2l.models.paper_network`.
         ranks: p.
         images: batch size.
@@ -45,18 +39,10 @@ class WireRecord(Part):
     """
 
     schema_version: Literal[1] = 1
-    commit: Annotated[str, Field(min_length=1)]
-    dirty: bool
-    versions: dict[str, str]
     network: str
     ranks: Positive
     images: Positive
     counts: tuple[WireCount, ...]
-
-
-def save_wire(record: WireRecord, path: Path) -> None:
-    """Write `record` as JSON, in place of an older one."""
-    write_atomically(path, record.model_dump_json(indent=1) + "\n")
 
 
 def read_wire(path: Path) -> WireRecord | None:
@@ -65,9 +51,4 @@ def read_wire(path: Path) -> WireRecord | None:
     Raises:
         ValueError: no valid record.
     """
-    if not path.exists():
-        return None
-    try:
-        return WireRecord.model_validate_json(path.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise ValueError(f"{path} is no valid record of the wire: {error}; make wire counts again") from error
+    return read_measurement(WireRecord, path) if path.exists() else None
