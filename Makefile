@@ -34,7 +34,7 @@ table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k trains seeds 1.
 
 .PHONY: table2
 table2: $(READY) ## Table 2, channel-parallel training: measured here once (about 10 minutes), then modelled
-	@$(RUN) experiments/table2.py $(ARGS)
+	@$(RUN) experiments/table2.py --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)
 
 .PHONY: table3
 table3: $(READY) ## The same for Table 3, which adds Shuffle and FLGC
