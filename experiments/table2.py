@@ -3,11 +3,12 @@
 Prints (a) the parameters of every row, in all and per processor, exact; (b) measured step times of ranks that run
 together on this machine; (c) step times of single ranks with the others' channels supplied; (d) a cost model fitted to
 them, its error, and what it predicts for the paper's networks over named links. The measurements are taken once, about
-ten minutes, and kept in results/table2; --measure takes them again.
+twenty minutes and 12 GB, and kept in results/table2; --measure takes them again.
 """
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -15,30 +16,43 @@ from gc2l.campaign import REPOSITORY
 from gc2l.command_line import run_script
 from gc2l.publish import publish_table2
 from gc2l.records import read_scaling, save_measurement
-from gc2l.scaling import Network, Plan, measure_scaling
+from gc2l.scaling import Network, Plan, Together, measure_scaling
 from gc2l.training import Execution
 
 GROUPS = (2, 4, 8, 16)
+Split = Literal["channels", "layers"]
 
 
-def network(k: int, n: int, *, images: int, ranks: int | None = None, depth: int = 28) -> Network:
+def network(
+    k: int, n: int, *, images: int, ranks: int | None = None, split: Split = "channels", depth: int = 28
+) -> Network:
     """SC for n = 1, else GC-2L; by default on n ranks."""
     variant = "sc" if n == 1 else "gc2l"
-    return Network(depth=depth, widen_factor=k, variant=variant, groups=n, ranks=ranks or n, images=images)
+    return Network(depth=depth, widen_factor=k, variant=variant, groups=n, ranks=ranks or n, split=split, images=images)
 
 
-PLANNED = tuple(network(k, n, images=128) for k in (40, 60, 80) for n in (1, *GROUPS, 32, 64))
+# The paper's baseline: SC split by layers over as many GPUs as were needed to hold it.
+BASELINE = {40: 1, 60: 2, 80: 3}
+PLANNED = tuple(
+    entry
+    for k, processors in BASELINE.items()
+    for entry in (
+        network(k, 1, images=128, ranks=processors, split="layers" if processors > 1 else "channels"),
+        *(network(k, n, images=128) for n in (*GROUPS, 32, 64)),
+    )
+)
 ON_TWO_CORES = Plan(
-    shares=tuple(network(k, n, images=16) for k in (4, 8, 12) for n in (1, *GROUPS)),
+    shares=tuple(network(k, n, images=16) for k in (4, 8, 12, 40) for n in (1, *GROUPS)),
     together=(
-        (network(4, 2, images=128, ranks=1, depth=16), 1, True),
-        (network(4, 2, images=128, ranks=2, depth=16), 1, True),
-        (network(4, 2, images=128, ranks=2, depth=16), 1, False),
-        (network(4, 4, images=128, ranks=1, depth=16), 1, True),
-        (network(4, 4, images=128, ranks=2, depth=16), 1, True),
-        (network(4, 1, images=128, ranks=1, depth=16), 1, True),
-        (network(4, 1, images=128, ranks=1, depth=16), 2, True),
-        (network(4, 1, images=128, ranks=2, depth=16), 1, True),
+        Together(network=network(4, 2, images=128, ranks=1, depth=16)),
+        Together(network=network(4, 2, images=128, ranks=2, depth=16)),
+        Together(network=network(4, 2, images=128, ranks=2, depth=16), overlap=False),
+        Together(network=network(4, 4, images=128, ranks=1, depth=16)),
+        Together(network=network(4, 4, images=128, ranks=2, depth=16)),
+        Together(network=network(4, 1, images=128, ranks=1, depth=16)),
+        Together(network=network(4, 1, images=128, ranks=1, depth=16), threads=2),
+        Together(network=network(4, 1, images=128, ranks=2, depth=16)),
+        Together(network=network(4, 1, images=128, ranks=2, depth=16, split="layers")),
     ),
     processes=2,
     link_bytes=(2**12, 2**14, 2**16, 2**18, 2**20, 2**22, 2**24),

@@ -9,6 +9,7 @@ import pytest
 from gc2l.analysis.figures import to_bytes
 from gc2l.analysis.scaling import (
     LINKS,
+    Link,
     fit_cost_model,
     parts_of_table2,
     predict_speedups,
@@ -23,6 +24,7 @@ from gc2l.verification import check_tables
 
 RATES = {"flops": 1e-11, "elements": 3e-9, "own_parameters": 2e-9, "layers": 5e-6}
 LATENCY, BANDWIDTH = 2e-4, 1e9
+MEASURED = Link(name="measured", latency=LATENCY, bandwidth=BANDWIDTH)
 
 
 def _work(k: int, n: int, ranks: int | None = None) -> Work:
@@ -46,6 +48,9 @@ def _work(k: int, n: int, ranks: int | None = None) -> Work:
     )
 
 
+SPLIT = _work(60, 1, ranks=2).model_copy(update={"split": "layers"})
+
+
 def _timing(seconds: float) -> Timing:
     return Timing(seconds=seconds, low=seconds, high=seconds, repeats=3)
 
@@ -54,8 +59,8 @@ def _compute(work: Work) -> float:
     return sum(rate * getattr(work, name) for name, rate in RATES.items())
 
 
-def _step(work: Work) -> float:
-    return _compute(work) + work.collectives * LATENCY + work.received_bytes / BANDWIDTH
+def _step(work: Work, link: Link = MEASURED) -> float:
+    return _compute(work) + work.collectives * link.latency + work.received_bytes / link.bandwidth
 
 
 @pytest.fixture
@@ -82,7 +87,7 @@ def record() -> ScalingRecord:
             LinkTime(collective="all_gather", ranks=2, received_bytes=size, time=_timing(LATENCY + size / BANDWIDTH))
             for size in (1000, 100_000, 10_000_000)
         ),
-        planned=tuple(_work(k, n) for k, n in product((40, 60, 80), (1, 2, 4))),
+        planned=tuple(SPLIT if (k, n) == (60, 1) else _work(k, n) for k, n in product((40, 60, 80), (1, 2, 4))),
     )
 
 
@@ -110,12 +115,10 @@ def test_speedups_are_ratios_of_whole_steps(record):
     found = {(one.widen_factor, one.groups, one.link.name): one for one in predict_speedups(record)}
     assert len(found) == 3 * 2 * len(LINKS)
     link = LINKS[0]
-    work = _work(40, 4)
-    expected = _compute(_work(40, 1)) / (
-        _compute(work) + work.collectives * link.latency + work.received_bytes / link.bandwidth
-    )
+    expected = _compute(_work(40, 1)) / _step(_work(40, 4), link)
     prediction = found[40, 4, link.name]
     assert prediction.speedup == pytest.approx(expected, rel=1e-6)
+    assert found[60, 4, link.name].speedup == pytest.approx(_step(SPLIT, link) / _step(_work(60, 4), link), rel=1e-6)
     assert prediction.ideal == 16
     assert prediction.reported == pytest.approx(178977 / 31187)
     assert found[80, 4, link.name].reported == pytest.approx(12.6, abs=0.05)

@@ -2,9 +2,13 @@
 
 import pytest
 import torch
-from parallel.networks import Case, batch
+import torch.distributed as dist
+from parallel.networks import Case, backward, batch, distance, gradients
+from parallel.ranks import run_on_ranks
+from torch import nn
+from torch.nn import functional as F
 
-from gc2l.parallel import split_layers
+from gc2l.parallel import layer_parts, layer_split_gradients, split_layers
 
 
 def test_consecutive_units_share_a_device_and_activations_follow():
@@ -27,3 +31,31 @@ def test_the_split_network_computes_the_same():
 def test_too_few_or_too_many_devices(count):
     with pytest.raises(ValueError, match=f"{count} devices for a stem and 3 units; 1 to 4 are allowed"):
         split_layers(Case("sc", 1).build(), ["cpu"] * count)
+
+
+def _distance(case: Case) -> float:
+    """Of this rank's gradients in two passes over different batches from the whole network's."""
+    rank, ranks = dist.get_rank(), dist.get_world_size()
+    whole, split = case.build(), case.build()
+    part = layer_parts(split, ranks)[rank]
+    differentiate = layer_split_gradients(part, rank=rank, ranks=ranks, device="cpu", loss=F.cross_entropy)
+    worst = 0.0
+    for step in range(2):
+        images, labels = batch(step)
+        backward(whole, images, labels)
+        split.zero_grad()
+        differentiate(images, labels)
+        own = gradients(split)
+        assert own.keys() == {name for name, value in split.named_parameters() if _holds(part, value)}
+        worst = max(worst, distance(own, {name: gradients(whole)[name] for name in own}))
+    return worst
+
+
+def _holds(part: nn.Module, parameter: nn.Parameter) -> bool:
+    return any(parameter is own for own in part.parameters())
+
+
+@pytest.mark.parametrize("ranks", [2, 4])
+@pytest.mark.parametrize("case", [Case("sc", 1), Case("sc", 1, channels_last=True)], ids=str)
+def test_parts_in_processes_of_their_own_find_the_same_gradients(case, ranks):
+    assert max(run_on_ranks(_distance, ranks, case)) < 1e-12

@@ -1,11 +1,12 @@
 """The measurement itself, on the smallest networks: what it records, not how long it takes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gc2l.records import read_scaling, save_measurement
-from gc2l.scaling import Network, Plan, count_wire, measure_scaling
+from gc2l.scaling import Network, Plan, Together, count_wire, measure_scaling
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +20,12 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
     told = []
     plan = Plan(
         shares=(_network(1, 1), _network(2, 2)),
-        together=((_network(2, 1), 1, True), (_network(2, 2), 1, True), (_network(2, 2), 1, False)),
+        together=(
+            Together(network=_network(2, 1)),
+            Together(network=_network(2, 2)),
+            Together(network=_network(2, 2), overlap=False),
+            Together(network=replace(_network(1, 2), split="layers")),
+        ),
         processes=2,
         link_bytes=(2**10, 2**14),
         planned=(_network(4, 4),),
@@ -28,7 +34,12 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
     record = measure_scaling(plan, device="cpu", precision="float32", repository=ROOT, tell=told.append)
     assert len(told) == 3
     assert [(one.work.groups, one.work.ranks) for one in record.shares] == [(1, 1), (2, 2)]
-    assert [(one.work.ranks, one.overlap) for one in record.together] == [(1, True), (2, True), (2, False)]
+    assert [(one.work.ranks, one.work.split, one.overlap) for one in record.together] == [
+        (1, "channels", True),
+        (2, "channels", True),
+        (2, "channels", False),
+        (2, "layers", True),
+    ]
     assert [(one.collective, one.received_bytes) for one in record.link] == [
         ("all_gather", 2**10),
         ("all_gather", 2**14),

@@ -1,5 +1,7 @@
 """The work of a rank, against sums worked out by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -44,6 +46,19 @@ def test_parameters_and_traffic():
     assert work.collectives == 8 * 2 + 1
     assert work.received_bytes == 2 * 4 * 3 * pixels * 4 // 2 + 3 * 10 * 4
     assert work.elements < alone.elements
+
+
+def test_ranks_that_divide_the_layers_take_turns():
+    whole = Network(depth=10, widen_factor=1, variant="sc", groups=1, ranks=1, images=3)
+    alone, split = count_work(whole), count_work(replace(whole, ranks=2, split="layers"))
+    assert (split.flops, split.elements, split.layers) == (alone.flops, alone.elements, alone.layers)
+    # stem and first unit, 16 channels; the others hold nearly everything
+    norms, units = 2 * 2 * 16, 2 * 9 * 16 * 16
+    assert split.own_parameters == split.parameters - 9 * 3 * 16 - norms - units
+    assert split.collectives == 2  # an activation and its gradient
+    assert split.received_bytes == 2 * 3 * 16 * PIXELS[16] * 4
+    with pytest.raises(ValueError, match="split='layers' has no share that stands for all"):
+        replace(whole, ranks=2, split="layers").build_share()
 
 
 def test_more_groups_than_the_stem_has_channels():

@@ -11,7 +11,7 @@ channels j c/p to (j + 1) c/p - 1 of an activation with c channels; "own" means 
 from gc2l.parallel.checkpoint import load_sharded, read_progress, save_sharded
 from gc2l.parallel.data_parallel import average_buffers, average_gradients
 from gc2l.parallel.job import Job, Parallel, join_job
-from gc2l.parallel.layer_split import split_layers
+from gc2l.parallel.layer_split import layer_parts, layer_split_gradients, split_layers
 from gc2l.parallel.link import RankError, explained
 from gc2l.parallel.mesh import check_same_on_all_ranks, make_mesh
 from gc2l.parallel.parallelize import parallelize, rank_share
@@ -32,7 +32,9 @@ __all__ = [
     "distribute",
     "explained",
     "join_job",
+    "layer_parts",
     "layer_shapes",
+    "layer_split_gradients",
     "layer_traffic",
     "load_sharded",
     "make_mesh",

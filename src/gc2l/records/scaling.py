@@ -17,14 +17,16 @@ class Work(Part):
     Attributes:
         depth, widen_factor, variant, groups: the network.
         stem_channels: of the paper's 16, or more where they must be divided by more groups.
-        ranks: p, that divide the channels.
+        ranks: p, that divide the channels or the layers.
+        split: what they divide. Ranks that divide the layers take turns: what is counted is all ranks' work but for
+            `own_parameters`, those of the rank that holds most, and `received_bytes`, of all messages.
         images: batch size.
         parameters: of the whole network.
         own_parameters: those that the rank holds.
         flops: floating point operations of a step, thrice those of the forward pass; a multiply-add is two.
         elements: numbers that the layers write in the forward pass.
         layers: number of layers with an output of their own.
-        collectives: started by the rank.
+        collectives: started by the rank; messages of ranks that divide the layers.
         received_bytes: that it has at least to get from others.
     """
 
@@ -34,6 +36,7 @@ class Work(Part):
     groups: Positive
     stem_channels: Positive
     ranks: Positive
+    split: Literal["channels", "layers"] = "channels"
     images: Positive
     parameters: Positive
     own_parameters: Positive

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gc2l.records import Timing
@@ -21,11 +21,22 @@ class Stepper:
         images: batch size.
         device: "cpu" or "cuda".
         precision: "float32" or "bfloat16" (automatic mixed precision).
+        gradients: adds the gradients of the loss of images and labels, where this process holds a part only.
         seed: of the noise, alike on all ranks.
     """
 
-    def __init__(self, network: nn.Module, *, images: int, device: str, precision: str, seed: int = 0) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        images: int,
+        device: str,
+        precision: str,
+        gradients: Callable[[Tensor, Tensor], None] | None = None,
+        seed: int = 0,
+    ) -> None:
         self.device, self.precision = device, precision
+        self.gradients = gradients or self._gradients
         generator = torch.Generator().manual_seed(seed)
         if any(value.is_meta for value in network.parameters()):
             network = _with_memory(network.to_empty(device=device))
@@ -40,12 +51,15 @@ class Stepper:
     def step(self) -> None:
         """One training step, to its end."""
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits = self.network(self.batch)
-        F.cross_entropy(logits.float(), self.labels).backward()
+        self.gradients(self.batch, self.labels)
         self.optimizer.step()
         if self.device == "cuda":
             torch.cuda.synchronize()
+
+    def _gradients(self, images: Tensor, labels: Tensor) -> None:
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            logits = self.network(images)
+        F.cross_entropy(logits.float(), labels).backward()
 
 
 def seconds_of(step: Callable[[], None]) -> float:

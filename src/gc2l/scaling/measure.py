@@ -10,15 +10,24 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from torch import nn
+from torch.nn import functional as F
 
-from gc2l.parallel import make_mesh, parallelize
+from gc2l.parallel import layer_parts, layer_split_gradients, make_mesh, parallelize
 from gc2l.parallel.link import COLLECTIVES
 from gc2l.records import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, describe_environment
 from gc2l.scaling.clock import Stepper, seconds_of, time_in_turn
 from gc2l.scaling.work import Network, count_work
 from gc2l.training import peak_memory_bytes, reset_peak_memory
 
-Together = tuple[Network, int, bool]  # threads of each rank, overlap
+
+@dataclass(frozen=True, kw_only=True)
+class Together:
+    """A network whose ranks run together; attributes as in `gc2l.records.RanksTime`."""
+
+    network: Network
+    threads: int = 1
+    overlap: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +36,7 @@ class Plan:
 
     Attributes:
         shares: timed alone, on one thread or the GPU.
-        together: networks whose ranks run together, with the threads of each rank, and whether GC-2L overlaps.
+        together: timed with all their ranks.
         processes: ranks of this machine that are started.
         link_bytes: that a rank receives in the collectives that are timed alone.
         planned: networks to predict.
@@ -66,8 +75,8 @@ def measure_scaling(
             mp.spawn(_rank, (Path(folder), plan, device, precision), nprocs=plan.processes)
             times, link = torch.load(Path(folder) / "found", weights_only=False)
         together = [
-            RanksTime(work=count_work(network), threads=threads, overlap=overlap, time=time)
-            for (network, threads, overlap), time in zip(plan.together, times, strict=True)
+            RanksTime(work=count_work(entry.network), threads=entry.threads, overlap=entry.overlap, time=time)
+            for entry, time in zip(plan.together, times, strict=True)
         ]
     return ScalingRecord(
         commit=environment.commit,
@@ -114,7 +123,7 @@ def _rank(rank: int, folder: Path, plan: Plan, device: str, precision: str) -> N
 
 def _step(plan: Plan, entry: Together, device: str, precision: str) -> Callable[[], float]:
     """A step of this rank, that takes as long as the slowest rank's; ranks that it does not need wait."""
-    network, threads, overlap = entry
+    network = entry.network
     if network.ranks not in (1, plan.processes):
         raise ValueError(f"ranks={network.ranks} must be 1 or all {plan.processes} processes")
     torch.manual_seed(0)
@@ -122,12 +131,18 @@ def _step(plan: Plan, entry: Together, device: str, precision: str) -> Callable[
     stepper = None
     if busy:
         whole = network.build()
-        if network.ranks > 1:
-            parallelize(whole, make_mesh(network.ranks, device=device), overlap=overlap)
-        stepper = Stepper(whole, images=network.images, device=device, precision=precision)
+        held: nn.Module = whole
+        gradients = None
+        if network.split == "layers":
+            rank = dist.get_rank()
+            held = layer_parts(whole, network.ranks)[rank]
+            gradients = layer_split_gradients(held, rank=rank, ranks=network.ranks, device=device, loss=F.cross_entropy)
+        elif network.ranks > 1:
+            parallelize(whole, make_mesh(network.ranks, device=device), overlap=entry.overlap)
+        stepper = Stepper(held, images=network.images, device=device, precision=precision, gradients=gradients)
 
     def step() -> float:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(entry.threads)
         dist.barrier()
         return _slowest(seconds_of(stepper.step) if stepper else 0.0, device)
 

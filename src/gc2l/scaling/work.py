@@ -1,6 +1,8 @@
 """What one rank has to do in a training step, counted on the meta device, where the widest networks cost nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from gc2l.models import WideResNet
 from gc2l.nn import make_conv
-from gc2l.parallel import layer_shapes, network_traffic, rank_share
+from gc2l.parallel import layer_parts, layer_shapes, network_traffic, rank_share
 from gc2l.records import Work
 
 PAPER_STEM = 16
@@ -25,6 +27,7 @@ class Network:
     variant: str
     groups: int
     ranks: int
+    split: Literal["channels", "layers"] = "channels"
     images: int
 
     @property
@@ -40,7 +43,13 @@ class Network:
         return WideResNet(stem, self.stem_channels, widths, units, self.variant, self.groups, 1, CLASSES)
 
     def build_share(self) -> nn.Module:
-        """The share of one rank; of one rank it is the whole network as it is."""
+        """The share of one rank; of one rank it is the whole network as it is.
+
+        Raises:
+            ValueError: ranks that divide the layers, no two of which have the same to do.
+        """
+        if self.split == "layers":
+            raise ValueError("split='layers' has no share that stands for all; 'channels' has")
         return self.build() if self.ranks == 1 else rank_share(self.build(), self.ranks)
 
 
@@ -53,14 +62,21 @@ def count_work(network: Network, *, element: int = 4) -> Work:
     """
     with torch.device("meta"):
         whole = network.build()
-        parameters = sum(value.numel() for value in whole.parameters())
-        shapes = layer_shapes(whole.eval(), torch.empty(1, 3, SIDE, SIDE))
-        share = network.build_share().train()
-        written = _written(share)
+        images = torch.empty(network.images, 3, SIDE, SIDE)
+        if network.split == "layers":
+            parts = layer_parts(whole, network.ranks)
+            computed: nn.Module = whole.train()
+            own = max(map(_parameters, parts))
+            messages = 2 * _sent(parts, images, element)
+        else:
+            shapes = layer_shapes(whole.eval(), images[:1])
+            computed = network.build_share().train()
+            own = _parameters(computed)
+            traffic = network_traffic(shapes, ranks=network.ranks, images=network.images, element=element)
+            messages = [one.received for one in traffic] if network.ranks > 1 else []
+        written = _written(computed)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            share(torch.empty(network.images, 3, SIDE, SIDE))
-    traffic = network_traffic(shapes, ranks=network.ranks, images=network.images, element=element)
-    alone = network.ranks == 1
+            computed(images)
     return Work(
         depth=network.depth,
         widen_factor=network.widen_factor,
@@ -68,16 +84,30 @@ def count_work(network: Network, *, element: int = 4) -> Work:
         groups=network.groups,
         stem_channels=network.stem_channels,
         ranks=network.ranks,
+        split=network.split,
         images=network.images,
-        parameters=parameters,
-        own_parameters=sum(value.numel() for value in share.parameters()),
+        parameters=_parameters(whole),
+        own_parameters=own,
         # The gradients of input and weight take as much again each; torch counts those of grouped layers too high.
         flops=3 * counter.get_total_flops(),
         elements=sum(written),
         layers=len(written),
-        collectives=0 if alone else len(traffic),
-        received_bytes=0 if alone else sum(one.received for one in traffic),
+        collectives=len(messages),
+        received_bytes=sum(messages),
     )
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(value.numel() for value in network.parameters())
+
+
+def _sent(parts: Sequence[nn.Module], images: Tensor, element: int) -> list[int]:
+    """Bytes of the activation that each part but the last sends to the next; as many come back."""
+    sizes = []
+    for part in parts[:-1]:
+        images = part(images)
+        sizes.append(images.numel() * element)
+    return sizes
 
 
 def _written(network: nn.Module) -> list[int]:

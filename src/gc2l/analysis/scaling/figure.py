@@ -39,12 +39,12 @@ def speedup_against_groups(record: ScalingRecord) -> Figure:
     add_caption(
         figure,
         (
-            "Speed-up of a training step from SC on one rank to GC-2L with n groups on n ranks. Upper left, measured: "
+            "Speed-up of a training step from SC to GC-2L with n groups on n ranks. Upper left, measured: "
             f"one rank alone ({machine}, {record.precision}, batch {images}), the other ranks' channels supplied, so "
             "that communication takes no time. The other panels are predictions, nothing in them was run: compute from "
             "a model fitted to the measured shares, latency and bandwidth the links' nominal ones. Squares: the "
-            "paper's ratios of training times (Table 2), whose SC was split by layers over several GPUs at k = 60 and "
-            "80. Ideal: a rank multiplies n^2 times less than SC.",
+            "paper's ratios of training times (Table 2). SC is split by layers over 2 ranks at k = 60 and 3 at k = 80, "
+            "as in the paper. Ideal: a rank multiplies n^2 times less than SC.",
         ),
     )
     return figure

@@ -1,4 +1,4 @@
-"""What the cost model predicts for the paper's Table 2: speed-ups from SC on one rank to GC-2L on n."""
+"""What the cost model predicts for the paper's Table 2: speed-ups from SC to GC-2L on n ranks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Prediction:
         link: between the ranks.
         compute_seconds: of one rank in one step.
         link_seconds: of one step.
-        speedup: of the step over SC on one rank of the same hardware; the latter is predicted, too.
+        speedup: of the step over SC on the same hardware, on one rank or split by layers; that is predicted, too.
         ideal: n^2, which is how much less one rank multiplies: 1/n of the arithmetic, shared by n.
         reported: the paper's ratio of training times, None where it has none.
     """
@@ -39,14 +39,14 @@ def predict_speedups(record: ScalingRecord, links: Sequence[Link] = LINKS) -> li
         ValueError: too few measurements to fit the model, or no planned SC to compare with.
     """
     model = fit_cost_model(record)
-    alone = {work.widen_factor: model.compute_seconds(work) for work in record.planned if work.variant == "sc"}
+    standard = {work.widen_factor: work for work in record.planned if work.variant == "sc"}
     found = []
     for work in record.planned:
         if work.variant == "sc":
             continue
-        if work.widen_factor not in alone:
+        if work.widen_factor not in standard:
             raise ValueError(f"k={work.widen_factor} is planned without SC, to which its speed-up refers")
-        found += [_predict(model, work, link, alone[work.widen_factor]) for link in links]
+        found += [_predict(model, work, link, standard[work.widen_factor]) for link in links]
     return found
 
 
@@ -61,14 +61,14 @@ def reported_speedup(widen_factor: int, groups: int) -> float | None:
     return one / many if one and many else None
 
 
-def _predict(model: CostModel, work: Work, link: Link, alone: float) -> Prediction:
+def _predict(model: CostModel, work: Work, link: Link, standard: Work) -> Prediction:
     return Prediction(
         widen_factor=work.widen_factor,
         groups=work.groups,
         link=link,
         compute_seconds=model.compute_seconds(work),
         link_seconds=link.seconds(work),
-        speedup=alone / model.step_seconds(work, link),
+        speedup=model.step_seconds(standard, link) / model.step_seconds(work, link),
         ideal=work.groups**2,
         reported=reported_speedup(work.widen_factor, work.groups),
     )

@@ -94,7 +94,8 @@ def _parameters(planned: Sequence[Work]) -> TablePart:
             )
         )
     notes = (
-        "GC-2L with n groups runs on n processors; per processor is what one of them holds.",
+        "GC-2L with n groups runs on n processors; per processor is what one of them holds. SC is split by layers over "
+        "2 (k = 60) and 3 processors (k = 80), as in the paper; per processor is what the fullest of them holds.",
         "The stem's 16 channels cannot be divided by more than 16 groups: with n = 32 and 64 it has n channels.",
     )
     headers = ("network", "variant", "n", "parameters", "per processor", "paper", "here")
@@ -114,6 +115,7 @@ def _together(record: ScalingRecord) -> TablePart:
                 VARIANTS[work.variant].label,
                 f"{work.groups}",
                 f"{work.ranks}",
+                _split(work),
                 f"{entry.threads}",
                 _overlap(entry),
                 f"{time.seconds:.3f}",
@@ -127,7 +129,7 @@ def _together(record: ScalingRecord) -> TablePart:
     return TablePart(
         title=f"Table 2 (b): measured, WRN-{work.depth}-{work.widen_factor}, batch {work.images}, {_machine(record)}",
         headers=(
-            "variant", "n", "p", "threads per rank", "overlap", "s a step", "range", "min an epoch",
+            "variant", "n", "p", "split", "threads per rank", "overlap", "s a step", "range", "min an epoch",
             "over p = 1, 1 thread", "over SC, p = 1, 1 thread",
         ),
         rows=tuple(rows),
@@ -174,6 +176,7 @@ def _model(record: ScalingRecord) -> TablePart:
                     VARIANTS[entry.work.variant].label,
                     f"{entry.work.groups}",
                     f"{entry.work.ranks}",
+                    _split(entry.work),
                     _overlap(entry),
                     f"{entry.time.seconds:.3f}",
                     f"{predicted:.3f}",
@@ -197,7 +200,7 @@ def _model(record: ScalingRecord) -> TablePart:
         )
     return TablePart(
         title=f"Table 2 (d): the cost model against part (b), to which it was not fitted, {_machine(record)}",
-        headers=("variant", "n", "p", "overlap", "measured s", "model s", "error"),
+        headers=("variant", "n", "p", "split", "overlap", "measured s", "model s", "error"),
         rows=tuple(rows),
         notes=tuple(notes),
     )
@@ -219,15 +222,13 @@ def _predictions(record: ScalingRecord) -> TablePart:
         for (k, n), found in by_network.items()
     ]
     return TablePart(
-        title=f"Table 2 (d), PREDICTED: speed-up from SC on one rank to GC-2L on n, ranks as in part (c), "
-        f"{_machine(record)}",
+        title=f"Table 2 (d), PREDICTED: speed-up from SC to GC-2L on n ranks, ranks as in part (c), {_machine(record)}",
         headers=("network", "n", "compute s", *(link.name for link in LINKS), "ideal n^2", "paper"),
         rows=tuple(rows),
         notes=(
             "Nothing in this part was run: compute is the fitted model's, latency and bandwidth are the links' nominal "
             "ones, nothing overlaps.",
-            "The paper's SC at k = 60 and 80 was split by layers over 2 and 3 GPUs; here SC is one rank that could "
-            "hold it.",
+            "SC as in the paper: one rank at k = 40, split by layers over 2 ranks at k = 60 and over 3 at k = 80.",
         ),
     )
 
@@ -242,6 +243,10 @@ def _sc_of(shares: Sequence[ShareTime], work: Work) -> float:
         (s.time.seconds for s in shares if s.work.variant == "sc" and s.work.widen_factor == work.widen_factor),
         float("nan"),
     )
+
+
+def _split(work: Work) -> str:
+    return work.split if work.ranks > 1 else ""
 
 
 def _overlap(entry: RanksTime) -> str:
