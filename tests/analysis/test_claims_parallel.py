@@ -40,22 +40,24 @@ def test_without_measurements_nothing_is_said():
         assert "make" in finding.missing
 
 
-def test_narrow_networks_decide_nothing(record):  # noqa: F811
+def test_narrow_networks_say_nothing(record):  # noqa: F811
     (finding,) = B1.evaluate(_evidence(scaling=(record,)))
-    assert finding.verdict is Verdict.INCONCLUSIVE
-    assert len(finding.parts) == 3 * 2  # three widths, 1 to 2 and 2 to 4
-    times = [share.time.seconds for share in record.shares[:3]]
-    assert [part.effect for part in finding.parts[:2]] == pytest.approx([times[0] / times[1], times[1] / times[2]])
+    assert finding.verdict is Verdict.NOT_YET_TESTED
+    assert [part.name for part in finding.parts] == [f"k = {k}: step of one rank" for k in (40, 60, 80)]
 
 
 @pytest.mark.parametrize(
     ("seconds", "verdict"),
-    [((9.0, 3.0, 1.0), Verdict.REPRODUCED), ((9.0, 3.0, 2.0), Verdict.CONTRADICTED)],
+    [((90.0, 30.0, 5.0), Verdict.REPRODUCED), ((9.0, 3.0, 2.0), Verdict.CONTRADICTED)],
 )
-def test_the_papers_width_decides(record, seconds, verdict):  # noqa: F811
-    (finding,) = B1.evaluate(_evidence(scaling=(_with_width(record, 40, seconds),)))
+def test_the_papers_widths_decide(record, seconds, verdict):  # noqa: F811
+    shares = tuple(share for k in (40, 60, 80) for share in _with_width(record, k, seconds).shares)
+    (finding,) = B1.evaluate(_evidence(scaling=(record.model_copy(update={"shares": shares}),)))
     assert finding.verdict is verdict
-    assert finding.missing == ""
+    assert [part.effect for part in finding.parts[:3]] == pytest.approx(
+        [seconds[0] / seconds[1], seconds[1] / seconds[2], seconds[0] / seconds[2]]
+    )
+    assert finding.parts[2].claimed.bound == pytest.approx(178977 / 31187)
     (row,) = summary([(B1, (finding,))])
     assert row[:3] == ("B1", verdict.value, "measured")
     assert verdict_table([(B1, (finding,))]).endswith(f"| **{verdict}** (measured) |")
@@ -67,6 +69,13 @@ def test_steps_that_scatter_over_the_bound_decide_nothing(record):  # noqa: F811
     last = last.model_copy(update={"time": last.time.model_copy(update={"high": 2.0})})
     scattered = scattered.model_copy(update={"shares": (*scattered.shares[:2], last)})
     (finding,) = B1.evaluate(_evidence(scaling=(scattered,)))
+    assert [part.verdict for part in finding.parts] == [
+        Verdict.REPRODUCED,
+        Verdict.INCONCLUSIVE,  # 3 / 2 to 3 / 1
+        Verdict.INCONCLUSIVE,  # 9 / 2 to 9 / 1, claimed 5.7
+        Verdict.NOT_YET_TESTED,
+        Verdict.NOT_YET_TESTED,
+    ]
     assert finding.verdict is Verdict.INCONCLUSIVE
 
 

@@ -54,6 +54,17 @@ def reported_rows(table: str) -> tuple[ReportedRow, ...]:
         return tuple(_row(table, fields) for fields in csv.DictReader(stream))
 
 
+def reported_speedup(widen_factor: int, groups: int) -> float | None:
+    """The paper's training time of SC over that of GC-2L with n groups on n GPUs (Table 2)."""
+    seconds = {
+        row.groups: row.wall_clock_seconds
+        for row in reported_rows("table2")
+        if row.network == f"wide_resnet_28_{widen_factor}"
+    }
+    one, many = seconds.get(1), seconds.get(groups)
+    return one / many if one and many else None
+
+
 def _row(table: str, fields: dict[str, str]) -> ReportedRow:
     network = fields["network"]
     if "widen_factor" in fields:  # Table 2 names the family and gives k in a column of its own

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gc2l.analysis.scaling.cost_model import LINKS, CostModel, Link, fit_cost_model
-from gc2l.paper import reported_rows
+from gc2l.paper import reported_speedup
 from gc2l.records import ScalingRecord, Work
 
 
@@ -48,17 +48,6 @@ def predict_speedups(record: ScalingRecord, links: Sequence[Link] = LINKS) -> li
             raise ValueError(f"k={work.widen_factor} is planned without SC, to which its speed-up refers")
         found += [_predict(model, work, link, standard[work.widen_factor]) for link in links]
     return found
-
-
-def reported_speedup(widen_factor: int, groups: int) -> float | None:
-    """The paper's training time of SC over that of GC-2L with n groups on n GPUs (Table 2)."""
-    seconds = {
-        row.groups: row.wall_clock_seconds
-        for row in reported_rows("table2")
-        if row.network == f"wide_resnet_28_{widen_factor}"
-    }
-    one, many = seconds.get(1), seconds.get(groups)
-    return one / many if one and many else None
 
 
 def _predict(model: CostModel, work: Work, link: Link, standard: Work) -> Prediction:
