@@ -57,6 +57,7 @@ ON_TWO_CORES = Plan(
     processes=2,
     link_bytes=(2**12, 2**14, 2**16, 2**18, 2**20, 2**22, 2**24),
     planned=PLANNED,
+    share_rounds=3,  # a step of SC at k = 40 takes more than a minute
     rounds=5,
 )
 ON_A_GPU = Plan(
@@ -65,6 +66,7 @@ ON_A_GPU = Plan(
     processes=1,
     link_bytes=(),
     planned=PLANNED,
+    share_rounds=10,
     rounds=10,
 )
 

@@ -40,7 +40,8 @@ class Plan:
         processes: ranks of this machine that are started.
         link_bytes: that a rank receives in the collectives that are timed alone.
         planned: networks to predict.
-        rounds: steps of each, after one to warm up.
+        share_rounds: steps of each share, after one to warm up.
+        rounds: the same of ranks that run together.
     """
 
     shares: tuple[Network, ...]
@@ -48,6 +49,7 @@ class Plan:
     processes: int
     link_bytes: tuple[int, ...]
     planned: tuple[Network, ...]
+    share_rounds: int
     rounds: int
 
 
@@ -66,7 +68,7 @@ def measure_scaling(
     started = datetime.now(UTC)
     environment = describe_environment(repository)
     name = torch.cuda.get_device_name() if device == "cuda" else None
-    shares = [_time_share(network, plan.rounds, device, precision, tell) for network in plan.shares]
+    shares = [_time_share(network, plan.share_rounds, device, precision, tell) for network in plan.shares]
     together: Sequence[RanksTime] = ()
     link: Sequence[LinkTime] = ()
     if plan.together:
