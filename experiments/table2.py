@@ -8,19 +8,17 @@ twenty minutes and 12 GB, and kept in results/table2; --measure takes them again
 
 import sys
 from pathlib import Path
-from typing import Literal
 
 import tyro
 
 from gc2l.campaign import REPOSITORY
 from gc2l.command_line import run_script
 from gc2l.publish import publish_table2
-from gc2l.records import read_scaling, save_measurement
+from gc2l.records import Split, read_scaling, save_measurement
 from gc2l.scaling import Network, Plan, Together, measure_scaling
 from gc2l.training import Execution
 
 GROUPS = (2, 4, 8, 16)
-Split = Literal["channels", "layers"]
 
 
 def network(

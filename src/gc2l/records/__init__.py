@@ -5,7 +5,7 @@ from gc2l.records.environment import Environment, describe_environment
 from gc2l.records.files import write_atomically
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
 from gc2l.records.measurement import Measurement, save_measurement
-from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, Work, read_scaling
+from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Split, Timing, Work, read_scaling
 from gc2l.records.schema import Epoch, Execution, Hardware, Record, Score
 from gc2l.records.store import RunStore, read_record
 from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder
@@ -27,6 +27,7 @@ __all__ = [
     "ScalingRecord",
     "Score",
     "ShareTime",
+    "Split",
     "Timing",
     "WeightsFolder",
     "WireCount",

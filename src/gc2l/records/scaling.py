@@ -9,6 +9,7 @@ from gc2l.records.measurement import Measurement, read_measurement
 from gc2l.records.schema import Count, Hardware, Part, Positive
 
 Seconds = Annotated[float, Field(gt=0)]
+Split = Literal["channels", "layers"]
 
 
 class Work(Part):
@@ -36,7 +37,7 @@ class Work(Part):
     groups: Positive
     stem_channels: Positive
     ranks: Positive
-    split: Literal["channels", "layers"] = "channels"
+    split: Split = "channels"
     images: Positive
     parameters: Positive
     own_parameters: Positive

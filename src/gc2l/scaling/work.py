@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gc2l.models import WideResNet
 from gc2l.nn import make_conv
 from gc2l.parallel import layer_parts, layer_shapes, network_traffic, rank_share
-from gc2l.records import Work
+from gc2l.records import Split, Work
 
 PAPER_STEM = 16
 CLASSES = 10
@@ -27,7 +26,7 @@ class Network:
     variant: str
     groups: int
     ranks: int
-    split: Literal["channels", "layers"] = "channels"
+    split: Split = "channels"
     images: int
 
     @property
