@@ -124,6 +124,11 @@ def test_speedups_are_ratios_of_whole_steps(record):
     assert found[80, 4, link.name].reported == pytest.approx(12.6, abs=0.05)
 
 
+def test_the_baseline_is_named_as_it_was_planned(record):
+    expected = "SC on 1 rank (k = 40), layers split over 2 ranks (k = 60), 1 rank (k = 80)"
+    assert [note.count(expected) for part in parts_of_table2([record]) for note in part.notes].count(1) == 2
+
+
 def test_too_little_is_refused(record):
     with pytest.raises(ValueError, match="3 timed shares do not determine"):
         fit_cost_model(record.model_copy(update={"shares": record.shares[:3]}))

@@ -8,7 +8,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from gc2l.analysis.figures.style import FAINT, add_caption, mark, styled
 from gc2l.analysis.scaling.cost_model import LINKS
-from gc2l.analysis.scaling.predictions import Prediction, predict_speedups
+from gc2l.analysis.scaling.predictions import Prediction, baseline_text, predict_speedups
 from gc2l.records import ScalingRecord
 
 _TONES = ("#0072B2", "#E69F00", "#009E73")
@@ -43,8 +43,8 @@ def speedup_against_groups(record: ScalingRecord) -> Figure:
             f"one rank alone ({machine}, {record.precision}, batch {images}), the other ranks' channels supplied, so "
             "that communication takes no time. The other panels are predictions, nothing in them was run: compute from "
             "a model fitted to the measured shares, latency and bandwidth the links' nominal ones. Squares: the "
-            "paper's ratios of training times (Table 2). SC is split by layers over 2 ranks at k = 60 and 3 at k = 80, "
-            "as in the paper. Ideal: a rank multiplies n^2 times less than SC.",
+            "paper's ratios of training times (Table 2), whose SC took 1, 2 and 3 GPUs. Compared with "
+            f"{baseline_text(record.planned)}. Ideal: a rank multiplies n^2 times less than SC.",
         ),
     )
     return figure

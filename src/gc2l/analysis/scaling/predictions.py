@@ -50,6 +50,17 @@ def predict_speedups(record: ScalingRecord, links: Sequence[Link] = LINKS) -> li
     return found
 
 
+def baseline_text(planned: Sequence[Work]) -> str:
+    """What GC-2L is compared with, such as "SC on 1 rank (k = 40), layers split over 2 ranks (k = 60)"."""
+    standard = [work for work in planned if work.variant == "sc"]
+    places = (
+        f"{'layers split over ' if work.split == 'layers' else ''}{work.ranks} rank{'s' * (work.ranks > 1)} "
+        f"(k = {work.widen_factor})"
+        for work in standard
+    )
+    return f"SC on {', '.join(places)}"
+
+
 def _predict(model: CostModel, work: Work, link: Link, standard: Work) -> Prediction:
     return Prediction(
         widen_factor=work.widen_factor,

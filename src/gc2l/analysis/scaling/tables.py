@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from gc2l.analysis.scaling.cost_model import LINKS, fit_cost_model
-from gc2l.analysis.scaling.predictions import Prediction, predict_speedups
+from gc2l.analysis.scaling.predictions import Prediction, baseline_text, predict_speedups
 from gc2l.paper import reported_rows
 from gc2l.records import RanksTime, ScalingRecord, ShareTime, Work
 from gc2l.variants import VARIANTS
@@ -94,8 +94,8 @@ def _parameters(planned: Sequence[Work]) -> TablePart:
             )
         )
     notes = (
-        "GC-2L with n groups runs on n processors; per processor is what one of them holds. SC is split by layers over "
-        "2 (k = 60) and 3 processors (k = 80), as in the paper; per processor is what the fullest of them holds.",
+        "GC-2L with n groups runs on n processors; per processor is what the fullest of them holds. "
+        f"{baseline_text(planned)}.",
         "The stem's 16 channels cannot be divided by more than 16 groups: with n = 32 and 64 it has n channels.",
     )
     headers = ("network", "variant", "n", "parameters", "per processor", "paper", "here")
@@ -228,7 +228,7 @@ def _predictions(record: ScalingRecord) -> TablePart:
         notes=(
             "Nothing in this part was run: compute is the fitted model's, latency and bandwidth are the links' nominal "
             "ones, nothing overlaps.",
-            "SC as in the paper: one rank at k = 40, split by layers over 2 ranks at k = 60 and over 3 at k = 80.",
+            f"Compared with {baseline_text(record.planned)}; the paper's SC took 1, 2 and 3 GPUs.",
         ),
     )
 
