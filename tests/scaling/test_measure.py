@@ -29,7 +29,6 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
         processes=2,
         link_bytes=(2**10, 2**14),
         planned=(_network(4, 4),),
-        share_rounds=2,
         rounds=2,
     )
     record = measure_scaling(plan, device="cpu", precision="float32", repository=ROOT, tell=told.append)

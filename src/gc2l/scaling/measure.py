@@ -40,8 +40,7 @@ class Plan:
         processes: ranks of this machine that are started.
         link_bytes: that a rank receives in the collectives that are timed alone.
         planned: networks to predict.
-        share_rounds: steps of each share, after one to warm up.
-        rounds: the same of ranks that run together.
+        rounds: steps of each, after one to warm up.
     """
 
     shares: tuple[Network, ...]
@@ -49,7 +48,6 @@ class Plan:
     processes: int
     link_bytes: tuple[int, ...]
     planned: tuple[Network, ...]
-    share_rounds: int
     rounds: int
 
 
@@ -68,7 +66,7 @@ def measure_scaling(
     started = datetime.now(UTC)
     environment = describe_environment(repository)
     name = torch.cuda.get_device_name() if device == "cuda" else None
-    shares = [_time_share(network, plan.share_rounds, device, precision, tell) for network in plan.shares]
+    shares = [_time_share(network, plan.rounds, device, precision, tell) for network in plan.shares]
     together: Sequence[RanksTime] = ()
     link: Sequence[LinkTime] = ()
     if plan.together:

@@ -35,7 +35,7 @@ def speedup_against_groups(record: ScalingRecord) -> Figure:
     handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
     figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=3)
     machine = record.hardware.accelerator or f"one core of {record.hardware.processor}"
-    images = record.shares[0].work.images
+    images = ", ".join(map(str, sorted({share.work.images for share in record.shares})))
     add_caption(
         figure,
         (

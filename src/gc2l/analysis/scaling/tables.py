@@ -146,6 +146,7 @@ def _shares(record: ScalingRecord) -> TablePart:
             f"WRN-{share.work.depth}-{share.work.widen_factor}",
             *_convolution(share.work),
             f"{share.work.ranks}",
+            f"{share.work.images}",
             f"{share.time.seconds:.4g}",
             f"{_sc_of(record.shares, share.work) / share.time.seconds:.2f}x",
             f"{share.work.flops / share.time.seconds / 1e9:,.0f}",
@@ -153,11 +154,9 @@ def _shares(record: ScalingRecord) -> TablePart:
         )
         for share in record.shares
     ]
-    images = record.shares[0].work.images
     return TablePart(
-        title=f"Table 2 (c): measured, one rank alone with the others' channels supplied, batch {images}, "
-        f"{_machine(record)}",
-        headers=("network", "variant", "n", "p", "s a step", "over SC", "GFLOP/s", "peak GiB"),
+        title=f"Table 2 (c): measured, one rank alone with the others' channels supplied, {_machine(record)}",
+        headers=("network", "variant", "n", "p", "batch", "s a step", "over SC", "GFLOP/s", "peak GiB"),
         rows=tuple(rows),
     )
 
