@@ -56,7 +56,7 @@ ON_TWO_CORES = Plan(
     processes=2,
     link_bytes=(2**12, 2**14, 2**16, 2**18, 2**20, 2**22, 2**24),
     planned=PLANNED,
-    rounds=5,
+    rounds=4,
 )
 ON_A_GPU = Plan(
     shares=tuple(network(k, n, images=128) for k in (40, 60, 80) for n in (1, *GROUPS)),
