@@ -58,3 +58,27 @@ def _holds(part: nn.Module, parameter: nn.Parameter) -> bool:
 @pytest.mark.parametrize(("ranks", "case"), [(4, Case("sc", 1)), (2, Case("sc", 1, channels_last=True))], ids=str)
 def test_parts_in_processes_of_their_own_find_the_same_gradients(ranks, case):
     assert max(run_on_ranks(_distance, ranks, case)) < 1e-12
+
+
+def _distance_in_mixed_precision() -> float:
+    """Of this rank's gradients from the whole network's under autocast, relative to each tensor's norm."""
+    rank = dist.get_rank()
+    whole, split = Case("sc", 1).build().float(), Case("sc", 1).build().float()
+    part = layer_parts(split, 2)[rank]
+    differentiate = layer_split_gradients(
+        part, rank=rank, ranks=2, device="cpu", precision=torch.bfloat16, loss=F.cross_entropy
+    )
+    images, labels = batch(0)
+    differentiate(images.float(), labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = whole(images.float())
+    F.cross_entropy(logits.float(), labels).backward()
+    expected = gradients(whole)
+    return max(
+        float((value - expected[name]).norm() / expected[name].norm()) for name, value in gradients(split).items()
+    )
+
+
+def test_parts_compute_in_mixed_precision():
+    distances = run_on_ranks(_distance_in_mixed_precision, 2)
+    assert max(distances) < 0.05  # bfloat16 has 8 bits; a few layers

@@ -57,6 +57,7 @@ def layer_split_gradients(
     rank: int,
     ranks: int,
     device: str,
+    precision: torch.dtype = torch.float32,
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Callable[[Tensor, Tensor], None]:
     """Forward and backward pass of a network whose part number `rank` this process holds; one process for each part.
@@ -65,28 +66,35 @@ def layer_split_gradients(
         part: of `layer_parts`.
         rank, ranks: of this process in the default process group.
         device: of the part.
+        precision: bfloat16 for automatic mixed precision; activations then travel in float32 all the same.
         loss: of logits and labels.
 
     Returns:
         A function of the whole batch's images and labels, alike on all ranks, that adds this part's gradients.
     """
-    # Only contiguous tensors travel, and channels last is what they are as (N, H, W, channels).
     if rank > 0:
         part.register_forward_pre_hook(lambda _, inputs: (inputs[0].permute(0, 3, 1, 2),))
     if rank < ranks - 1:
-        part.register_forward_hook(lambda _, __, output: output.permute(0, 2, 3, 1).contiguous())
+        part.register_forward_hook(lambda _, __, output: _travelling(output))
     stage = PipelineStage(part, rank, ranks, torch.device(device))
     # One micro-batch: the paper's baseline does not pipeline.
     schedule = ScheduleGPipe(stage, n_microbatches=1, loss_fn=loss)
 
     def differentiate(images: Tensor, labels: Tensor) -> None:
         given = [images] if rank == 0 else []
-        if rank == ranks - 1:
-            schedule.step(*given, target=labels, return_outputs=False)
-        else:
-            schedule.step(*given)
+        with torch.autocast(device, precision, enabled=precision != torch.float32):
+            if rank == ranks - 1:
+                schedule.step(*given, target=labels, return_outputs=False)
+            else:
+                schedule.step(*given)
 
     return differentiate
+
+
+def _travelling(output: Tensor) -> Tensor:
+    # Only contiguous tensors travel, and channels last is what they are as (N, H, W, channels). None below float32, for
+    # the pipeline allocates what it receives by a pass that autocast does not see.
+    return output.permute(0, 2, 3, 1).to(torch.promote_types(output.dtype, torch.float32)).contiguous()
 
 
 def _place(block: nn.Module, device: torch.device) -> None:

@@ -136,7 +136,14 @@ def _step(plan: Plan, entry: Together, device: str, precision: str) -> Callable[
         if network.split == "layers":
             rank = dist.get_rank()
             held = layer_parts(whole, network.ranks)[rank]
-            gradients = layer_split_gradients(held, rank=rank, ranks=network.ranks, device=device, loss=F.cross_entropy)
+            gradients = layer_split_gradients(
+                held,
+                rank=rank,
+                ranks=network.ranks,
+                device=device,
+                precision=getattr(torch, precision),
+                loss=F.cross_entropy,
+            )
         elif network.ranks > 1:
             parallelize(whole, make_mesh(network.ranks, device=device), overlap=entry.overlap)
         stepper = Stepper(held, images=network.images, device=device, precision=precision, gradients=gradients)
