@@ -3,6 +3,7 @@ import torch
 from nn.layers import make_layer, random_input
 
 from gc2l.nn import GroupConv2d
+from gc2l.nn.shuffle import ChannelShuffle
 
 
 @pytest.mark.parametrize(("groups", "order"), [(2, [0, 3, 1, 4, 2, 5]), (3, [0, 2, 4, 1, 3, 5])])
@@ -28,6 +29,25 @@ def test_both_memory_formats_give_the_same_channels():
     x = random_input(2, 4, 6, 5)
     last = x.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(layer(x), layer(last), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("channels", "groups"), [(6, 1), (6, 2), (6, 3), (6, 6), (48, 16)])
+def test_kernel_moves_values_and_gradients_as_indices_do(channels, groups, memory_format):
+    layer = make_layer("shuffle", channels, channels, 1, groups=groups)
+    y = random_input(2, channels, 3, 5).contiguous(memory_format=memory_format).requires_grad_()
+    order = [group * (channels // groups) + place for place in range(channels // groups) for group in range(groups)]
+    shuffled = ChannelShuffle.apply(y, groups)
+    upstream = random_input(5, 3, 2, channels).permute(2, 3, 1, 0)  # neither memory format
+    (gradient,) = torch.autograd.grad(shuffled, y, upstream)
+    assert torch.equal(shuffled, y[:, order])
+    assert torch.equal(shuffled, layer._shuffled(y, 1))
+    assert torch.equal(gradient[:, order], upstream)
+    for tensor in (shuffled, gradient):
+        assert tensor.is_contiguous(memory_format=memory_format)
+    assert torch.autograd.gradgradcheck(
+        lambda y: ChannelShuffle.apply(y, groups) ** 2, y[:, :, :1, :2].detach().requires_grad_()
+    )
 
 
 def test_two_layers_in_a_row_carry_every_input_to_every_output():

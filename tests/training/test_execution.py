@@ -13,8 +13,12 @@ def test_open_choices_are_settled():
     assert resolved.threads >= 1
 
 
-def test_only_long_runs_are_compiled_unless_asked(monkeypatch):
+def test_only_long_runs_on_matrix_units_are_compiled_unless_asked(monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/g++")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert Execution(device="cpu").resolve(1_000_000).compile is False
+    assert Execution(device="cpu", compile=True).resolve(1_000_000).compile is True
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
     assert Execution(device="cpu").resolve(1_000_000).compile is True
     assert Execution(device="cpu").resolve(1_000).compile is False
     assert Execution(device="cpu", compile=True).resolve(1_000).compile is True

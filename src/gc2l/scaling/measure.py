@@ -19,6 +19,7 @@ from gc2l.records import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, 
 from gc2l.scaling.clock import Stepper, seconds_of, time_in_turn
 from gc2l.scaling.work import Network, count_work
 from gc2l.training import peak_memory_bytes, reset_peak_memory
+from gc2l.training.allocator import keep_freed_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,8 @@ def measure_scaling(
     """
     started = datetime.now(UTC)
     environment = describe_environment(repository)
+    if device == "cpu":
+        keep_freed_memory()  # as training does
     name = torch.cuda.get_device_name() if device == "cuda" else None
     shares = [_time_share(network, plan.rounds, device, precision, tell) for network in plan.shares]
     together: Sequence[RanksTime] = ()
@@ -109,6 +112,8 @@ def _time_share(network: Network, rounds: int, device: str, precision: str, tell
 def _rank(rank: int, folder: Path, plan: Plan, device: str, precision: str) -> None:
     if device == "cuda":
         torch.cuda.set_device(rank)
+    else:
+        keep_freed_memory()
     backend = {"cpu": "gloo", "cuda": "nccl"}[device]
     dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=rank, world_size=plan.processes)
     steps = {str(number): _step(plan, entry, device, precision) for number, entry in enumerate(plan.together)}

@@ -19,7 +19,9 @@ class Execution:
         device: "auto" takes an accelerator when there is one.
         precision: "auto" is bfloat16 (automatic mixed precision) where the hardware multiplies matrices in it,
             that is on recent GPUs and on CPUs with AMX, and float32 elsewhere.
-        compile: whether the training step goes through torch.compile.
+        compile: whether the training step goes through torch.compile. By default it does in long runs on GPUs and on
+            CPUs with AMX; on others it gained GC and SC 1-4 % and made GC-2L and Shuffle slower, for a minute or more
+            of compilation (results/bench/NOTES.md).
         channels_last: whether images and weights are stored channels last; by default they are.
         threads: CPU threads; by default torch decides.
         wandb: "auto" uploads to Weights & Biases when a key is configured and logs offline otherwise.
@@ -62,8 +64,10 @@ class Execution:
             precision = "bfloat16" if _multiplies_bfloat16(device) else "float32"
         compiled = self.compile
         if compiled is None:
-            can_compile = device == "cuda" or (device == "cpu" and shutil.which("g++") is not None)
-            compiled = can_compile and training_images >= COMPILE_FROM_IMAGES
+            pays = device == "cuda" or (
+                device == "cpu" and _multiplies_bfloat16("cpu") and shutil.which("g++") is not None
+            )
+            compiled = pays and training_images >= COMPILE_FROM_IMAGES
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"execution.threads={self.threads} must be at least 1")
         return ResolvedExecution(
