@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from gc2l.nn.convolution import standard_convolution
+from gc2l.nn.convolution import convolve, standard_convolution
 from gc2l.nn.geometry import is_channels_last
 from gc2l.nn.group import GroupConv2d
 from gc2l.nn.traced import wants_formula
@@ -23,6 +23,8 @@ class ShuffleGroupConv2d(GroupConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
+        if self.chosen_algorithm(x) == "folded":
+            return convolve(self, x, self.dense_weight(), self._shuffled_bias(), groups=1)  # shuffling rows is free
         y = super().forward(x)  # (N, c_out, H', W')
         if y.dim() == 4 and y.device.type == "cpu" and y.is_floating_point() and not wants_formula():
             return ChannelShuffle.apply(y, self.groups)
@@ -37,8 +39,10 @@ class ShuffleGroupConv2d(GroupConv2d):
 
     def to_dense(self) -> nn.Conv2d:
         """The standard convolution that this layer equals, with weights of its own."""
-        bias = None if self.bias is None else self._shuffled(self.bias, 0)
-        return standard_convolution(self, self.dense_weight(), bias)
+        return standard_convolution(self, self.dense_weight(), self._shuffled_bias())
+
+    def _shuffled_bias(self) -> Tensor | None:
+        return None if self.bias is None else self._shuffled(self.bias, 0)
 
     def _shuffled(self, values: Tensor, dim: int) -> Tensor:
         dim %= values.dim()

@@ -14,7 +14,7 @@ from gc2l.nn.pointwise import rows
 
 
 def restrict(x: Tensor, restriction: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tensor:
-    """z = r x: x (N, c_in, H, W), restriction (n m, c_in/n, k_h, k_w) -> z (N, n m, H', W'), channels last.
+    """z = r x: x (N, c_in, H, W), restriction (n m, c_in/n, k_h, k_w) -> z (N, n m, H', W'), stored channel by channel.
 
     Args:
         x: input.
@@ -29,18 +29,17 @@ def restrict(x: Tensor, restriction: Tensor, geometry: Geometry, size: tuple[int
     z = x.new_zeros(channels, images, *size)
     for tap, seen, written in _alignments(geometry, (k_h, k_w), (height, width), size):
         z[written].add_(taps[tap][seen])
-    return z.permute(1, 2, 3, 0).contiguous().permute(0, 3, 1, 2)
+    return z.movedim(0, 1)
 
 
 def restrict_backward(
     z_gradient: Tensor, x: Tensor, restriction: Tensor, geometry: Geometry, x_gradient: Tensor
 ) -> Tensor:
-    """Add r^T applied to `z_gradient` to `x_gradient` (channels last), in place; return the gradient of r."""
+    """Add r^T applied to `z_gradient` (n m, N, H', W') to `x_gradient`, channels last; return the gradient of r."""
     channels, _, k_h, k_w = restriction.shape
-    upstream = rows(z_gradient).T.reshape(channels, len(x), *z_gradient.shape[2:])  # (n m, N, H', W')
     taps = x.new_zeros(k_h, k_w, channels, len(x), *x.shape[2:])
     for tap, seen, written in _alignments(geometry, (k_h, k_w), x.shape[2:], z_gradient.shape[2:]):
-        taps[tap][seen].copy_(upstream[written])
+        taps[tap][seen].copy_(z_gradient[written])
     taps = taps.view(k_h * k_w * channels, -1)
     rows(x_gradient).addmm_(taps.T, _tap_matrix(restriction, geometry))
     dense = (taps @ rows(x)).view(k_h, k_w, channels, -1).permute(2, 3, 0, 1)  # (n m, c_in, k_h, k_w)
