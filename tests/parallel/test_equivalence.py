@@ -23,6 +23,8 @@ CASES = [
     Case("shuffle", 8),  # on 4 ranks they exchange unequal numbers of channels: 2 a group
     Case("flgc", 3),
     *(Case(variant, 4, channels_last=True) for variant in ("gc2l", "shuffle", "flgc")),
+    Case("gc2l", 4, overlap=False, channels_last=True),
+    Case("gc2l", 8, coarse_channels=2, channels_last=True),
     Case("sc", 1, channels_last=True),
     Case("gc2l", 4, network="imagenet"),
     *(Case(variant, 4, network="mobilenet") for variant in ("gc2l", "flgc")),

@@ -45,6 +45,14 @@ def choose_two_level(conv: nn.Conv2d, x: Tensor) -> str:
     return _two_level_pointwise(conv, x) if conv.kernel_size == (1, 1) else _two_level(conv, x)
 
 
+def by_parts(conv: nn.Conv2d, x: Tensor) -> bool:
+    """Whether the coarse level of a channel-parallel GC-2L layer with these groups goes through `two_level_parts`."""
+    plain = x.device.type == "cpu" and x.dim() == 4 and x.numel() > 0 and is_channels_last(x)
+    exact = x.dtype == conv.weight.dtype and x.dtype in (torch.float32, torch.float64)
+    # With many own groups most of the product with all taps is with zeros.
+    return plain and exact and conv.groups <= 8 and not torch.is_autocast_enabled("cpu") and not wants_formula()
+
+
 def _group(conv: nn.Conv2d, x: Tensor) -> str:
     if conv.kernel_size == (1, 1):
         if conv.in_channels * conv.out_channels <= SMALL_GROUP_PRODUCT:

@@ -19,6 +19,15 @@ class Geometry(NamedTuple):
         """Convolve x with these settings; `groups` takes the place of the number kept here."""
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups or self.groups)
 
+    def output_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
+        """(H', W') for an input of `size` (H, W)."""
+        height, width = (
+            (size[axis] + 2 * self.padding[axis] - self.dilation[axis] * (kernel[axis] - 1) - 1) // self.stride[axis]
+            + 1
+            for axis in (0, 1)
+        )
+        return height, width
+
 
 def padded_input(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, Geometry]:
     """x with the padding of `conv` that is not symmetric or not of zeros, and the geometry that remains."""

@@ -71,7 +71,7 @@ class AccumulatedTwoLevel(Function):
         else:
             y = geometry.convolve(x, weight, bias).contiguous(memory_format=LAST)
             if algorithm == "matmul":
-                z = restrict(x, restriction, geometry, (y.shape[2], y.shape[3]))
+                z = restrict(x, restriction, geometry).movedim(0, 1)
             else:
                 dense = block_diagonal(restriction, geometry.groups).contiguous(memory_format=LAST)
                 z = geometry.convolve(x, dense, None, groups=1)
@@ -102,7 +102,7 @@ class AccumulatedTwoLevel(Function):
             z_gradient = z_gradient.view(-1, len(x), *gradient.shape[2:])
             x_gradient, weight_gradient = _convolution_backward(gradient, x, weight, geometry)
             x_gradient = x_gradient.contiguous(memory_format=LAST)
-            restriction_gradient = restrict_backward(z_gradient, x, restriction, geometry, x_gradient)
+            _, restriction_gradient = restrict_backward(z_gradient, x, restriction, geometry, x_gradient)
             return x_gradient, weight_gradient, restriction_gradient, coarse_gradient, bias_gradient, None, None
         z_gradient = image(upstream @ coarse.flatten(1), gradient)  # (N, n m, H', W')
         if ctx.algorithm == "matmul":

@@ -10,40 +10,41 @@ from torch import Tensor
 
 from gc2l.nn.blocks import block_diagonal, diagonal_blocks
 from gc2l.nn.geometry import Geometry
-from gc2l.nn.pointwise import rows
+from gc2l.nn.pointwise import image, rows
 
 
-def restrict(x: Tensor, restriction: Tensor, geometry: Geometry, size: tuple[int, int]) -> Tensor:
-    """z = r x: x (N, c_in, H, W), restriction (n m, c_in/n, k_h, k_w) -> z (N, n m, H', W'), stored channel by channel.
-
-    Args:
-        x: input.
-        restriction: r.
-        geometry: of the convolution.
-        size: (H', W').
-    """
+def restrict(x: Tensor, restriction: Tensor, geometry: Geometry) -> Tensor:
+    """z = r x: x (N, c_in, H, W), channels last, restriction (n m, c_in/n, k_h, k_w) -> z (n m, N, H', W')."""
     images, _, height, width = x.shape
     channels, _, k_h, k_w = restriction.shape
     taps = _tap_matrix(restriction, geometry) @ rows(x).T  # (T n m, N H W)
     taps = taps.view(k_h, k_w, channels, images, height, width)
+    size = geometry.output_size((height, width), (k_h, k_w))
     z = x.new_zeros(channels, images, *size)
     for tap, seen, written in _alignments(geometry, (k_h, k_w), (height, width), size):
         z[written].add_(taps[tap][seen])
-    return z.movedim(0, 1)
+    return z
 
 
 def restrict_backward(
-    z_gradient: Tensor, x: Tensor, restriction: Tensor, geometry: Geometry, x_gradient: Tensor
-) -> Tensor:
-    """Add r^T applied to `z_gradient` (n m, N, H', W') to `x_gradient`, channels last; return the gradient of r."""
+    z_gradient: Tensor, x: Tensor, restriction: Tensor, geometry: Geometry, x_gradient: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The gradients of x, channels last, and of r, from that of z (n m, N, H', W').
+
+    That of x is added to `x_gradient`, in place, where it is given.
+    """
     channels, _, k_h, k_w = restriction.shape
     taps = x.new_zeros(k_h, k_w, channels, len(x), *x.shape[2:])
     for tap, seen, written in _alignments(geometry, (k_h, k_w), x.shape[2:], z_gradient.shape[2:]):
         taps[tap][seen].copy_(z_gradient[written])
     taps = taps.view(k_h * k_w * channels, -1)
-    rows(x_gradient).addmm_(taps.T, _tap_matrix(restriction, geometry))
+    matrix = _tap_matrix(restriction, geometry)
+    if x_gradient is None:
+        x_gradient = image(taps.T @ matrix, x)
+    else:
+        rows(x_gradient).addmm_(taps.T, matrix)
     dense = (taps @ rows(x)).view(k_h, k_w, channels, -1).permute(2, 3, 0, 1)  # (n m, c_in, k_h, k_w)
-    return diagonal_blocks(dense, geometry.groups)
+    return x_gradient, diagonal_blocks(dense, geometry.groups)
 
 
 def _tap_matrix(restriction: Tensor, geometry: Geometry) -> Tensor:

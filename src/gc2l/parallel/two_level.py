@@ -1,10 +1,14 @@
 """The rank-local two-level group convolution (GC-2L), paper section 3.2."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gc2l.nn import TwoLevelGroupConv2d
+from gc2l.nn.algorithms import by_parts
 from gc2l.nn.convolution import convolve
+from gc2l.nn.geometry import padded_input
+from gc2l.nn.two_level_parts import AddCoarse, Restriction
 from gc2l.parallel.collectives import Gathering
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
@@ -41,6 +45,8 @@ class GatheredTwoLevelConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to the own channels x (N, c_in/p, H, W)."""
+        if by_parts(self, x):
+            return self._by_parts(x)
         own_z = convolve(self, x, self.restriction_weight, None, self.groups)  # (N, n m/p, H', W')
         if self.overlap:
             gathering = Gathering(own_z, self.link)
@@ -50,3 +56,11 @@ class GatheredTwoLevelConv2d(nn.Conv2d):
             z = Gathering(own_z, self.link).finish()
             y = convolve(self, x, self.weight, self.bias, self.groups)
         return y + F.conv2d(z, self.coarse_weight)
+
+    def _by_parts(self, x: Tensor) -> Tensor:
+        """The same with the hand-written passes of `gc2l.nn.two_level_parts`."""
+        x, to = padded_input(self, x)
+        gathering = Gathering(Restriction.apply(x, self.restriction_weight, to), self.link, dim=0)
+        z = None if self.overlap else gathering.finish()  # (n m, N, H', W')
+        y = to.convolve(x, self.weight, self.bias).contiguous(memory_format=torch.channels_last)
+        return AddCoarse.apply(y, gathering.finish() if z is None else z, self.coarse_weight)

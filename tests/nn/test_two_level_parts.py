@@ -1,0 +1,32 @@
+import pytest
+import torch
+from nn.layers import random_input
+
+from gc2l.nn.geometry import Geometry
+from gc2l.nn.two_level_formulas import separate
+from gc2l.nn.two_level_parts import AddCoarse, Restriction
+
+
+@pytest.mark.parametrize("coarse_channels", [1, 2])
+@pytest.mark.parametrize("groups", [1, 3])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"),
+    [((3, 3), (1, 1), (1, 1), (1, 1)), ((3, 2), (2, 1), (0, 2), (1, 3)), ((1, 1), (2, 2), (0, 0), (1, 1))],
+)
+def test_the_parts_make_the_layer(kernel, stride, padding, dilation, groups, coarse_channels):
+    geometry = Geometry(stride, padding, dilation, groups)
+    coarse = groups * coarse_channels
+    x = random_input(2, 6, 7, 8).contiguous(memory_format=torch.channels_last)
+    shapes = (9, 6 // groups, *kernel), (coarse, 6 // groups, *kernel), (9, coarse, 1, 1), (9,)
+    tensors = [tensor.requires_grad_() for tensor in (x, *(random_input(*shape) for shape in shapes))]
+
+    def by_parts(x, weight, restriction, c, bias):
+        z = Restriction.apply(x, restriction, geometry)
+        y = geometry.convolve(x, weight, bias).contiguous(memory_format=torch.channels_last)
+        return AddCoarse.apply(y, z, c)
+
+    expected, found = separate(*tensors, geometry), by_parts(*tensors)
+    upstream = random_input(*expected.shape)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    gradients = [torch.autograd.grad(y, tensors, upstream) for y in (found, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
