@@ -74,7 +74,9 @@ def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:
 
 def _two_level(conv: nn.Conv2d, x: Tensor) -> str:
     if conv.in_channels <= 16:
-        return "folded"  # bound by the memory of its output, as the standard convolution is
+        # Bound by the memory of its output, as the standard convolution is, unless that has many channels.
+        wide = conv.out_channels >= 128 and 1 < conv.groups <= 4 and is_channels_last(x)
+        return "matmul" if wide else "folded"
     per_group = conv.out_channels // conv.groups
     if not is_channels_last(x) and per_group >= (320 if torch.is_grad_enabled() else 64):
         return "separate"  # so much arithmetic that copying to channels last and back does not pay
