@@ -56,7 +56,8 @@ ON_TWO_CORES = Plan(
     processes=2,
     link_bytes=(2**12, 2**14, 2**16, 2**18, 2**20, 2**22, 2**24),
     planned=PLANNED,
-    rounds=4,
+    passes=3,
+    rounds=2,
 )
 ON_A_GPU = Plan(
     shares=tuple(network(k, n, images=128) for k in (40, 60, 80) for n in (1, *GROUPS)),
@@ -64,6 +65,7 @@ ON_A_GPU = Plan(
     processes=1,
     link_bytes=(),
     planned=PLANNED,
+    passes=1,
     rounds=10,
 )
 

@@ -29,10 +29,11 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
         processes=2,
         link_bytes=(2**10, 2**14),
         planned=(_network(4, 4),),
-        rounds=2,
+        passes=2,
+        rounds=1,
     )
     record = measure_scaling(plan, device="cpu", precision="float32", repository=ROOT, tell=told.append)
-    assert len(told) == 3
+    assert len(told) == 5  # two shares in each pass, and the ranks together
     assert [(one.work.groups, one.work.ranks) for one in record.shares] == [(1, 1), (2, 2)]
     assert [(one.work.ranks, one.work.split, one.overlap) for one in record.together] == [
         (1, "channels", True),

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from gc2l.parallel import layer_parts, layer_split_gradients, make_mesh, parallelize
 from gc2l.parallel.link import COLLECTIVES
 from gc2l.records import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, describe_environment
-from gc2l.scaling.clock import Stepper, seconds_of, time_in_turn
+from gc2l.scaling.clock import Stepper, seconds_of, time_in_turn, timing
 from gc2l.scaling.work import Network, count_work
 from gc2l.training import peak_memory_bytes, reset_peak_memory
 from gc2l.training.allocator import keep_freed_memory
@@ -41,7 +41,8 @@ class Plan:
         processes: ranks of this machine that are started.
         link_bytes: that a rank receives in the collectives that are timed alone.
         planned: networks to predict.
-        rounds: steps of each, after one to warm up.
+        passes: over the shares; a busy machine then slows a few steps of each, and not all of one.
+        rounds: steps of each share in a pass, after one to warm up. What runs together has as many as all passes.
     """
 
     shares: tuple[Network, ...]
@@ -49,6 +50,7 @@ class Plan:
     processes: int
     link_bytes: tuple[int, ...]
     planned: tuple[Network, ...]
+    passes: int
     rounds: int
 
 
@@ -69,7 +71,7 @@ def measure_scaling(
     if device == "cpu":
         keep_freed_memory()  # as training does
     name = torch.cuda.get_device_name() if device == "cuda" else None
-    shares = [_time_share(network, plan.rounds, device, precision, tell) for network in plan.shares]
+    shares = _time_shares(plan, device, precision, tell)
     together: Sequence[RanksTime] = ()
     link: Sequence[LinkTime] = ()
     if plan.together:
@@ -97,16 +99,32 @@ def measure_scaling(
     )
 
 
-def _time_share(network: Network, rounds: int, device: str, precision: str, tell: Callable[[str], None]) -> ShareTime:
-    tell(f"one rank of {network.ranks}: {network.variant} n = {network.groups}, k = {network.widen_factor} ...")
+def _time_shares(plan: Plan, device: str, precision: str, tell: Callable[[str], None]) -> list[ShareTime]:
     if device == "cpu":
         torch.set_num_threads(1)
-    reset_peak_memory(device)
+    seconds: dict[Network, list[float]] = {network: [] for network in plan.shares}
+    peaks: dict[Network, int] = {}
+    for number in range(plan.passes):
+        for network in plan.shares:
+            tell(
+                f"pass {number + 1} of {plan.passes}: one rank of {network.ranks}, {network.variant} "
+                f"n = {network.groups}, k = {network.widen_factor} ..."
+            )
+            reset_peak_memory(device)
+            seconds[network] += _steps_of_share(network, plan.rounds, device, precision)
+            peaks.setdefault(network, peak_memory_bytes(device))
+    return [
+        ShareTime(work=count_work(network), time=timing(times), peak_memory_bytes=peaks[network])
+        for network, times in seconds.items()
+    ]
+
+
+def _steps_of_share(network: Network, rounds: int, device: str, precision: str) -> list[float]:
     with torch.device("meta"):
         share = network.build_share()
     stepper = Stepper(share, images=network.images, device=device, precision=precision)
-    time = time_in_turn({"": lambda: seconds_of(stepper.step)}, rounds=rounds)[""]
-    return ShareTime(work=count_work(network), time=time, peak_memory_bytes=peak_memory_bytes(device))
+    stepper.step()
+    return [seconds_of(stepper.step) for _ in range(rounds)]
 
 
 def _rank(rank: int, folder: Path, plan: Plan, device: str, precision: str) -> None:
@@ -117,7 +135,7 @@ def _rank(rank: int, folder: Path, plan: Plan, device: str, precision: str) -> N
     backend = {"cpu": "gloo", "cuda": "nccl"}[device]
     dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=rank, world_size=plan.processes)
     steps = {str(number): _step(plan, entry, device, precision) for number, entry in enumerate(plan.together)}
-    times = list(time_in_turn(steps, rounds=plan.rounds).values())
+    times = list(time_in_turn(steps, rounds=plan.passes * plan.rounds).values())
     link = [
         _time_link(kind, size, plan, device) for kind in ("all_gather", "reduce_scatter") for size in plan.link_bytes
     ]
@@ -182,5 +200,5 @@ def _time_link(kind: Literal["all_gather", "reduce_scatter"], received: int, pla
         dist.barrier()
         return _slowest(seconds_of(collect), device)
 
-    found: Timing = time_in_turn({"": step}, rounds=10 * plan.rounds)[""]
+    found: Timing = time_in_turn({"": step}, rounds=10 * plan.passes * plan.rounds)[""]
     return LinkTime(collective=kind, ranks=p, received_bytes=own.nbytes * (p - 1), time=found)

@@ -24,3 +24,9 @@ def keep_freed_memory() -> bool:
     # Older versions refuse thresholds above 32 MiB, hence the order: the smallest step that is granted counts.
     mapped = mallopt(_MMAP_THRESHOLD, _LARGEST) or mallopt(_MMAP_THRESHOLD, 2**25)
     return bool(mapped and mallopt(_TRIM_THRESHOLD, _LARGEST) and mallopt(_TOP_PAD, _GROWTH))
+
+
+def release_freed_memory() -> None:
+    """Return to the kernel what `keep_freed_memory` has kept, so that the resident memory is what is in use."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from gc2l.training.allocator import release_freed_memory
+
 _RESET_PEAK = "5"  # see proc(5), /proc/pid/clear_refs
 
 
@@ -14,6 +16,7 @@ def reset_peak_memory(device: str) -> None:
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return
+    release_freed_memory()  # what an earlier run left is not this one's
     try:
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
     except OSError:
