@@ -27,7 +27,7 @@ from gc2l.command_line import run_script
 from gc2l.nn import TwoLevelGroupConv2d
 from gc2l.records.environment import describe_environment
 from gc2l.records.files import write_atomically
-from gc2l.training.allocator import keep_freed_memory
+from gc2l.training.allocator import keep_freed_memory, release_freed_memory
 
 Part = Literal["layers", "steps", "loops"]
 SIZES = {"wide_resnet_28_10": 32, "wide_resnet_10_4": 32, "mobilenet_v2": 224}
@@ -142,6 +142,7 @@ def _steps(
         mine: list[dict[str, Any]] = []
         for n in (n for n in groups if n > 1 and not (network == "mobilenet_v2" and n == 16)):
             for channels_last, compiled in [(True, False), (False, False), *([(True, True)] if compile else [])]:
+                release_freed_memory()  # blocks of other sizes than the next networks need would add up
                 mine += measure_steps(
                     network, n, size=SIZES[network], images=images, turns=turns, channels_last=channels_last,
                     compile=compiled, candidates=candidates,
