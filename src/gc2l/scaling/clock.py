@@ -36,7 +36,7 @@ class Stepper:
         seed: int = 0,
     ) -> None:
         self.device, self.precision = device, precision
-        self.gradients = gradients or self._gradients
+        self.gradients = gradients
         generator = torch.Generator().manual_seed(seed)
         if any(value.is_meta for value in network.parameters()):
             network = _with_memory(network.to_empty(device=device))
@@ -51,7 +51,7 @@ class Stepper:
     def step(self) -> None:
         """One training step, to its end."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.gradients(self.batch, self.labels)
+        (self.gradients or self._gradients)(self.batch, self.labels)  # a bound method kept here would keep all alive
         self.optimizer.step()
         if self.device == "cuda":
             torch.cuda.synchronize()
