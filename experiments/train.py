@@ -17,7 +17,6 @@ lost rank.
 """
 
 import sys
-import traceback
 from pathlib import Path
 from typing import Annotated
 
@@ -81,13 +80,7 @@ def main_on_ranks() -> int:
     """A lost rank ends the others with one line each."""
     try:
         return main()
-    except RuntimeError as error:
-        # Lightning has barriers of its own, in which a lost rank shows as what torch.distributed raises.
-        frames = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
-        if not isinstance(error, RankError) and not any(
-            "torch/distributed" in Path(file).as_posix() for file in frames
-        ):
-            raise
+    except RankError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -88,6 +88,20 @@ def test_two_nodes_train_what_one_process_trains(tmp_path, free_port):
         assert rank.parameters == pytest.approx(one.parameters / 2, rel=1e-3)
 
 
+def test_a_rank_that_gets_sigterm_stops_without_waiting_for_the_others(tmp_path):
+    job = _start(
+        *_torchrun("--nproc-per-node", "2"),
+        *_arguments(tmp_path, "--parallel.channels", "2", "--training.epochs", "100"),
+    )
+    checkpoints = tmp_path / "scratch" / "checkpoints"
+    while not list(checkpoints.glob("*/0001.ckpt")) and job.poll() is None:
+        time.sleep(0.1)
+    os.kill(next(_ranks_of(job.pid, "0")), signal.SIGTERM)
+    output = job.communicate(timeout=60)[0]
+    assert "stopped; the same command continues where it was" in output
+    assert not re.search(r"\[rank\d\]: Traceback", output), output
+
+
 def test_a_killed_rank_ends_the_attempt_and_the_next_one_resumes(tmp_path):
     job = _start(
         *_torchrun("--nproc-per-node", "2", "--max-restarts", "1"),

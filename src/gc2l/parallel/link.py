@@ -136,8 +136,7 @@ def _roll_call(where: str) -> str:
     here = dist.get_rank()
     silent = set(range(dist.get_world_size())) - {here}
     answers = []
-    # The store may be gone with the rank that keeps it, and Lightning's answer to a SIGTERM, which may come at any
-    # time, is another collective that fails.
+    # The store may be gone with the rank that keeps it.
     with contextlib.suppress(RuntimeError, ValueError):
         store = dist.distributed_c10d._get_default_store()
         store.set(f"gc2l/failed/{here}", where)

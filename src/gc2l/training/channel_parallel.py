@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -65,6 +66,21 @@ class ChannelParallelStrategy(ModelParallelStrategy):
     def _network(self) -> torch.nn.Module:
         assert self.lightning_module is not None
         return self.lightning_module.network  # type: ignore[return-value]
+
+
+class OwnSigterm(pl.Callback):
+    """Leaves SIGTERM to the handler that the process had.
+
+    Lightning's sends a broadcast from within the handler, wherever the process happens to be. torchrun sends SIGTERM
+    to the others when a rank is lost, and the broadcast then fails, with an error in the middle of anything.
+    """
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def setup(self, *_: Any, **__: Any) -> None:
+        """Take back what the trainer has just replaced."""
+        signal.signal(signal.SIGTERM, self._handler)
 
 
 class StepTraffic(pl.Callback):

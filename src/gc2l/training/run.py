@@ -18,7 +18,7 @@ from gc2l.data import dataset_facts, make_data_module
 from gc2l.models import build_model, count_parameters
 from gc2l.parallel import Job, consolidate
 from gc2l.training.allocator import keep_freed_memory
-from gc2l.training.channel_parallel import StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
+from gc2l.training.channel_parallel import OwnSigterm, StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
 from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
@@ -72,7 +72,7 @@ def train(cell: Cell, execution: Execution, job: Job | None = None) -> Outcome:
         **({"devices": 1, "plugins": [AtomicCheckpointIO()]} if job is None else ranks_of_trainer(job)),
         precision=_PRECISIONS[resolved.precision],  # type: ignore[arg-type]
         max_epochs=cell.training.epochs,
-        callbacks=[EpochCheckpoint(folder), *([] if job is None else [traffic])],
+        callbacks=[EpochCheckpoint(folder), *([] if job is None else [traffic, OwnSigterm()])],
         logger=make_loggers(cell, execution) if leads else False,
         enable_progress_bar=execution.progress and sys.stdout.isatty(),
         enable_model_summary=False,
