@@ -16,7 +16,7 @@ from gc2l.nn.geometry import Geometry, is_channels_last
 from gc2l.nn.pointwise import ChannelsLast, grouped_product, grouped_product_backward, image, pointwise_input, rows
 from gc2l.nn.traced import formula_gradients
 from gc2l.nn.two_level_formulas import fused_weight, separate
-from gc2l.nn.two_level_taps import restrict, restrict_backward
+from gc2l.nn.two_level_taps import by_channel, restrict, restrict_backward
 
 LAST = torch.channels_last
 HAND_WRITTEN = ("fused", "dense_restriction", "matmul")
@@ -65,7 +65,7 @@ class AccumulatedTwoLevel(Function):
             y, z = _fused_forward(x, weight, restriction, geometry)
             if bias is not None:
                 y += bias[:, None, None]
-        elif algorithm == "matmul" and not _by_taps(weight, algorithm):
+        elif _is_product(weight, algorithm):
             y = grouped_product(x, weight, bias, geometry.groups)
             z = image(rows(x) @ block_diagonal(restriction, geometry.groups).flatten(1).T, x)
         else:
@@ -96,21 +96,19 @@ class AccumulatedTwoLevel(Function):
         # With the narrow matrix on the left: the other way round takes two to four times as long.
         coarse_gradient = (rows(z).T @ upstream).T.reshape(coarse.shape)
         bias_gradient = None if bias is None else upstream.sum(0)
-        if _by_taps(weight, ctx.algorithm):
-            # Stored by channel, as the taps want it; a product can write that as fast, unlike a copy.
-            z_gradient = coarse.flatten(1).T.contiguous() @ upstream.T  # (n m, N H' W')
-            z_gradient = z_gradient.view(-1, len(x), *gradient.shape[2:])
+        if _is_product(weight, ctx.algorithm):
+            z_gradient = upstream @ coarse.flatten(1)  # (N H' W', n m)
+            x_gradient, weight_gradient = grouped_product_backward(gradient, x, weight, geometry.groups)
+            rows(x_gradient).addmm_(z_gradient, block_diagonal(restriction, geometry.groups).flatten(1))
+            dense = (z_gradient.T @ rows(x))[:, :, None, None]
+            restriction_gradient = diagonal_blocks(dense, geometry.groups)
+        elif ctx.algorithm == "matmul":
             x_gradient, weight_gradient = _convolution_backward(gradient, x, weight, geometry)
             x_gradient = x_gradient.contiguous(memory_format=LAST)
+            z_gradient = by_channel(upstream, coarse, gradient)
             _, restriction_gradient = restrict_backward(z_gradient, x, restriction, geometry, x_gradient)
-            return x_gradient, weight_gradient, restriction_gradient, coarse_gradient, bias_gradient, None, None
-        z_gradient = image(upstream @ coarse.flatten(1), gradient)  # (N, n m, H', W')
-        if ctx.algorithm == "matmul":
-            x_gradient, weight_gradient = grouped_product_backward(gradient, x, weight, geometry.groups)
-            rows(x_gradient).addmm_(rows(z_gradient), block_diagonal(restriction, geometry.groups).flatten(1))
-            dense = (rows(z_gradient).T @ rows(x))[:, :, None, None]
-            restriction_gradient = diagonal_blocks(dense, geometry.groups)
         else:
+            z_gradient = image(upstream @ coarse.flatten(1), gradient)  # (N, n m, H', W')
             parts = [part.permute(0, 2, 3, 1).unflatten(3, (geometry.groups, -1)) for part in (gradient, z_gradient)]
             both = torch.cat(parts, dim=4).flatten(3).permute(0, 3, 1, 2)  # (N, c_out + n m, H', W')
             both_weight = fused_weight(weight, restriction, geometry.groups)
@@ -121,8 +119,8 @@ class AccumulatedTwoLevel(Function):
         return x_gradient, weight_gradient, restriction_gradient, coarse_gradient, bias_gradient, None, None
 
 
-def _by_taps(weight: Tensor, algorithm: str) -> bool:
-    return algorithm == "matmul" and weight.shape[2:] != (1, 1)
+def _is_product(weight: Tensor, algorithm: str) -> bool:
+    return algorithm == "matmul" and weight.shape[2:] == (1, 1)
 
 
 def _fused_forward(x: Tensor, weight: Tensor, restriction: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:

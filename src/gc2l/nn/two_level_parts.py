@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from gc2l.nn.geometry import Geometry
 from gc2l.nn.pointwise import rows
-from gc2l.nn.two_level_taps import restrict, restrict_backward
+from gc2l.nn.two_level_taps import by_channel, restrict, restrict_backward
 
 
 class Restriction(Function):
@@ -52,5 +52,4 @@ class AddCoarse(Function):
         z, coarse = ctx.saved_tensors
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         upstream = rows(gradient)
-        z_gradient = coarse.flatten(1).T.contiguous() @ upstream.T
-        return gradient, z_gradient.view_as(z), (z.flatten(1) @ upstream).T.reshape(coarse.shape)
+        return gradient, by_channel(upstream, coarse, gradient), (z.flatten(1) @ upstream).T.reshape(coarse.shape)

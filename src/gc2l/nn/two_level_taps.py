@@ -47,6 +47,12 @@ def restrict_backward(
     return x_gradient, diagonal_blocks(dense, geometry.groups)
 
 
+def by_channel(upstream: Tensor, coarse: Tensor, like: Tensor) -> Tensor:
+    """The gradient of z (n m, N, H', W') from that of y as rows (N H' W', c_out); N, H' and W' are those of `like`."""
+    # A product can write the channels first as fast; a copy of so narrow a matrix could not.
+    return (coarse.flatten(1).T.contiguous() @ upstream.T).view(-1, len(like), *like.shape[2:])
+
+
 def _tap_matrix(restriction: Tensor, geometry: Geometry) -> Tensor:
     """r as a matrix (T n m, c_in), zero where an input channel is of another group."""
     return block_diagonal(restriction, geometry.groups).permute(2, 3, 0, 1).flatten(0, 2)
