@@ -47,6 +47,16 @@ class ChannelParallelStrategy(ModelParallelStrategy):
         with explained("waiting for all ranks"):
             super().barrier(name)
 
+    def broadcast(self, obj: Any, src: int = 0) -> Any:
+        """`obj` of rank `src`, on every rank."""
+        with explained("agreement on a value"):
+            return super().broadcast(obj, src)
+
+    def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
+        """`tensor`, reduced over all ranks; other values as they are."""
+        with explained("averaging of a figure over all ranks"):
+            return super().reduce(tensor, group, reduce_op)
+
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """Nothing: `save_checkpoint` writes the weights."""
         return {}
@@ -78,8 +88,8 @@ class OwnSigterm(pl.Callback):
     def __init__(self) -> None:
         self._handler = signal.getsignal(signal.SIGTERM)
 
-    def setup(self, *_: Any, **__: Any) -> None:
-        """Take back what the trainer has just replaced."""
+    def on_train_start(self, *_: Any) -> None:
+        """Take back what the trainer has replaced since its own setup."""
         signal.signal(signal.SIGTERM, self._handler)
 
 
