@@ -65,7 +65,8 @@ def test_bad_input_is_told_without_a_traceback(arguments, message, tmp_path, mon
 def test_ctrl_c_stops_cleanly_and_the_same_command_continues(tmp_path):
     # A test run started in the background ignores Ctrl-C, and so would all that it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    arguments = ("--training.epochs", "60")
+    epochs = 16
+    arguments = ("--training.epochs", str(epochs))
     running = subprocess.Popen(_command(tmp_path, *arguments), stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not any(int(path.stem) >= 2 for path in tmp_path.glob("scratch/checkpoints/*/*.ckpt")):
@@ -78,11 +79,11 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_continues(tmp_path):
     assert "the same command continues where it was" in errors
     assert "Traceback" not in errors
     kept = max(int(path.stem) for path in tmp_path.glob("scratch/checkpoints/*/*.ckpt"))
-    assert 2 <= kept < 60
+    assert 2 <= kept < epochs
     ended = _run(tmp_path, *arguments)
     assert ended.returncode == 0, ended.stderr
     (path,) = (tmp_path / "runs").glob("*/*.json")
-    assert [point["epoch"] for point in json.loads(path.read_text())["curve"]] == list(range(1, 61))
+    assert [point["epoch"] for point in json.loads(path.read_text())["curve"]] == list(range(1, epochs + 1))
     logged = [len(path.read_text().splitlines()) - 1 for path in sorted(tmp_path.glob("scratch/csv/*/*/metrics.csv"))]
     assert len(logged) == 2
-    assert logged[1] == 60 - kept
+    assert logged[1] == epochs - kept

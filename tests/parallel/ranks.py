@@ -1,5 +1,6 @@
 """Run a function on several gloo processes of this machine."""
 
+import multiprocessing
 import os
 import pickle
 import tempfile
@@ -13,11 +14,16 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+# A rank that starts as a new interpreter imports torch's distributed packages for some 4 s of a core; these are
+# forked from a process that has imported them and done nothing else.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.parallel", "pytest"])
+
 
 def run_on_ranks(function: Callable[..., Any], count: int, *args: Any, timeout_seconds: float = 300) -> list[Any]:
     """What `function(*args)` returns on each of `count` ranks of a process group; an exception ends all of them."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_rank, (count, Path(folder), function, args, timeout_seconds), nprocs=count)
+        arguments = (count, Path(folder), function, args, timeout_seconds)
+        mp.start_processes(_rank, arguments, nprocs=count, start_method="forkserver")
         return [pickle.loads((Path(folder) / f"result{rank}").read_bytes()) for rank in range(count)]
 
 

@@ -36,7 +36,7 @@ def average_buffers(network: nn.Module, mesh: DeviceMesh) -> None:
 
 @torch.no_grad()
 def _average(tensors: dict[str, Tensor], mesh: DeviceMesh) -> None:
-    group: dist.ProcessGroup = mesh[DATA].get_group()
+    group: dist.ProcessGroup = mesh.get_group(DATA)
     if group.size() == 1:
         return
     transfers: list[Transfer] = []

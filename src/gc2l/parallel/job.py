@@ -73,25 +73,25 @@ class Job:
     @property
     def channel_ranks(self) -> int:
         """Ranks that divide the channels, p."""
-        return self.mesh[CHANNEL].size()
+        return self.mesh.shape[1]
 
     @property
     def data_ranks(self) -> int:
         """Ranks that divide a batch."""
-        return self.mesh[DATA].size()
+        return self.mesh.shape[0]
 
     def place(self) -> dict[str, int | str]:
         """Rank, coordinates in the mesh, and host."""
         return {
             "rank": self.rank,
-            "channel": self.mesh[CHANNEL].get_local_rank(),
-            "data": self.mesh[DATA].get_local_rank(),
+            "channel": self.mesh.get_local_rank(CHANNEL),
+            "data": self.mesh.get_local_rank(DATA),
             "host": socket.gethostname(),
         }
 
     def share(self, batch: Tensor) -> Tensor:
         """This rank's part of a batch (N, ...), whose images the data ranks divide as evenly as they can be."""
-        return batch.tensor_split(self.data_ranks)[self.mesh[DATA].get_local_rank()]
+        return batch.tensor_split(self.data_ranks)[self.mesh.get_local_rank(DATA)]
 
     def sum_over_data(self, value: Tensor, name: str) -> Tensor:
         """The sum of all data ranks' `value`; `name` is for error messages.
@@ -101,7 +101,7 @@ class Job:
         """
         if self.data_ranks == 1:
             return value
-        return Link(self.mesh[DATA].get_group(), name).start("all_reduce", value.clone()).wait()
+        return Link(self.mesh.get_group(DATA), name).start("all_reduce", value.clone()).wait()
 
     def agree(self, value: Any) -> Any:
         """Rank 0's `value`, on every rank."""

@@ -44,7 +44,7 @@ def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -
         ValueError: channel ranks that do not divide the groups or channels of a layer, or whose networks differ.
             The network is then as it was.
     """
-    group = mesh[CHANNEL].get_group()
+    group = mesh.get_group(CHANNEL)
     _check_network(network, group.size())
     check_same_on_all_ranks("network (hash of its layers and weights)", _fingerprint(network), group)
     return _divide(network, group, overlap=overlap)

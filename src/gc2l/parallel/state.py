@@ -38,9 +38,9 @@ def distribute(values: Mapping[str, Tensor], network: nn.Module, mesh: DeviceMes
         network: the rank-local network.
         mesh: of (data, channel).
     """
-    where = placements(network)
+    where, ranks = placements(network), mesh[CHANNEL]
     return {
-        name: DTensor.from_local(value.detach(), mesh[CHANNEL], [where[name]], run_check=False)
+        name: DTensor.from_local(value.detach(), ranks, [where[name]], run_check=False)
         for name, value in values.items()
     }
 
