@@ -97,7 +97,11 @@ def test_a_rank_that_gets_sigterm_stops_without_waiting_for_the_others(tmp_path)
     while not list(checkpoints.glob("*/0001.ckpt")) and job.poll() is None:
         time.sleep(0.1)
     os.kill(next(_ranks_of(job.pid, "0")), signal.SIGTERM)
-    output = job.communicate(timeout=60)[0]
+    try:
+        output = job.communicate(timeout=60)[0]
+    except subprocess.TimeoutExpired:
+        job.terminate()  # torchrun ends its ranks
+        pytest.fail(f"the job still runs: {job.communicate()[0]}")
     assert "stopped; the same command continues where it was" in output
     assert not re.search(r"\[rank\d\]: Traceback", output), output
 

@@ -68,8 +68,9 @@ def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:
         return "folded"
     if is_channels_last(x):
         return "matmul"
-    narrowing = conv.in_channels >= conv.out_channels or max(conv.stride) > 1
-    return "matmul" if narrowing and torch.is_grad_enabled() else "separate"
+    if max(conv.stride) > 1:
+        return "matmul"
+    return "matmul" if conv.in_channels >= conv.out_channels and torch.is_grad_enabled() else "separate"
 
 
 def _two_level(conv: nn.Conv2d, x: Tensor) -> str:
@@ -78,7 +79,7 @@ def _two_level(conv: nn.Conv2d, x: Tensor) -> str:
         wide = conv.out_channels >= 128 and 1 < conv.groups <= 4 and is_channels_last(x)
         return "matmul" if wide else "folded"
     per_group = conv.out_channels // conv.groups
-    if not is_channels_last(x) and per_group >= (320 if torch.is_grad_enabled() else 64):
+    if not is_channels_last(x) and per_group >= 320:
         return "separate"  # so much arithmetic that copying to channels last and back does not pay
     if conv.groups <= 2:
         return "matmul"
