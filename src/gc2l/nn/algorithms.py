@@ -49,7 +49,7 @@ def by_parts(conv: nn.Conv2d, x: Tensor) -> bool:
     """Whether the coarse level of a channel-parallel GC-2L layer with these groups goes through `two_level_parts`."""
     plain = x.device.type == "cpu" and x.dim() == 4 and x.numel() > 0 and is_channels_last(x)
     exact = x.dtype == conv.weight.dtype and x.dtype in (torch.float32, torch.float64)
-    # With many own groups most of the product with all taps is with zeros.
+    # With many own groups the results of all taps are more numbers than x.
     return plain and exact and conv.groups <= 8 and not torch.is_autocast_enabled("cpu") and not wants_formula()
 
 
@@ -86,7 +86,7 @@ def _two_level(conv: nn.Conv2d, x: Tensor) -> str:
     if max(conv.stride) > 1:
         return "dense_restriction"
     # Kernels work on 16 numbers at once: one more channel beside a multiple of 16 costs as much as 16 more.
-    return "matmul" if per_group % 16 == 0 and conv.groups <= 8 else "fused"
+    return "matmul" if per_group % 16 == 0 and conv.groups <= 16 else "fused"
 
 
 def _measured(conv: nn.Conv2d, x: Tensor) -> bool:

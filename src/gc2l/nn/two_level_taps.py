@@ -1,29 +1,29 @@
-"""The restriction r as one matrix product with all its taps, and the shifts that align their results.
+"""The restriction r as a matrix product for each group with all its taps, and the shifts that align their results.
 
-For few groups n this is far cheaper than a convolution with n output channels, which convolution kernels pad to the
-width of the vector unit. T = k_h k_w taps; pixels are ordered as (N, H, W).
+This is far cheaper than a convolution with n output channels, which convolution kernels pad to the width of the vector
+unit. T = k_h k_w taps; pixels are ordered as (N, H, W).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor
 
-from gc2l.nn.blocks import block_diagonal, diagonal_blocks
 from gc2l.nn.geometry import Geometry
-from gc2l.nn.pointwise import image, rows
+from gc2l.nn.pointwise import rows
 
 
 def restrict(x: Tensor, restriction: Tensor, geometry: Geometry) -> Tensor:
     """z = r x: x (N, c_in, H, W), channels last, restriction (n m, c_in/n, k_h, k_w) -> z (n m, N, H', W')."""
-    images, _, height, width = x.shape
-    channels, _, k_h, k_w = restriction.shape
-    taps = _tap_matrix(restriction, geometry) @ rows(x).T  # (T n m, N H W)
-    taps = taps.view(k_h, k_w, channels, images, height, width)
-    size = geometry.output_size((height, width), (k_h, k_w))
-    z = x.new_zeros(channels, images, *size)
-    for tap, seen, written in _alignments(geometry, (k_h, k_w), (height, width), size):
+    images, _, *size = x.shape
+    k_h, k_w = restriction.shape[2:]
+    matrices = _tap_matrices(restriction, geometry.groups)
+    taps = torch.bmm(matrices, _by_group(x, geometry.groups).mT)  # (n, T m, N H W)
+    taps = taps.view(geometry.groups, k_h, k_w, -1, images, *size)
+    z = x.new_zeros(geometry.groups, taps.shape[3], images, *geometry.output_size((size[0], size[1]), (k_h, k_w)))
+    for tap, seen, written in _alignments(geometry, (k_h, k_w), x.shape[2:], z.shape[3:]):
         z[written].add_(taps[tap][seen])
-    return z
+    return z.flatten(0, 1)
 
 
 def restrict_backward(
@@ -33,18 +33,18 @@ def restrict_backward(
 
     That of x is added to `x_gradient`, in place, where it is given.
     """
-    channels, _, k_h, k_w = restriction.shape
-    taps = x.new_zeros(k_h, k_w, channels, len(x), *x.shape[2:])
-    for tap, seen, written in _alignments(geometry, (k_h, k_w), x.shape[2:], z_gradient.shape[2:]):
-        taps[tap][seen].copy_(z_gradient[written])
-    taps = taps.view(k_h * k_w * channels, -1)
-    matrix = _tap_matrix(restriction, geometry)
+    groups, kernel = geometry.groups, restriction.shape[2:]
+    taps = _gradients_of_taps(z_gradient.unflatten(0, (groups, -1)), geometry, kernel, x.shape[2:])
+    beta = 1
     if x_gradient is None:
-        x_gradient = image(taps.T @ matrix, x)
-    else:
-        rows(x_gradient).addmm_(taps.T, matrix)
-    dense = (taps @ rows(x)).view(k_h, k_w, channels, -1).permute(2, 3, 0, 1)  # (n m, c_in, k_h, k_w)
-    return x_gradient, diagonal_blocks(dense, geometry.groups)
+        x_gradient, beta = torch.empty_like(x, memory_format=torch.channels_last), 0
+    for own, tap_values, matrix in zip(
+        _by_group(x_gradient, groups), taps, _tap_matrices(restriction.flip(2, 3), groups), strict=True
+    ):
+        own.addmm_(tap_values.T, matrix, beta=beta)
+    found = torch.bmm(taps, _by_group(x, groups))  # (n, T m, c_in/n)
+    found = found.view(groups, *kernel, -1, restriction.shape[1]).permute(0, 3, 4, 1, 2)
+    return x_gradient, found.flatten(0, 1).flip(2, 3)
 
 
 def by_channel(upstream: Tensor, coarse: Tensor, like: Tensor) -> Tensor:
@@ -53,15 +53,34 @@ def by_channel(upstream: Tensor, coarse: Tensor, like: Tensor) -> Tensor:
     return (coarse.flatten(1).T.contiguous() @ upstream.T).view(-1, len(like), *like.shape[2:])
 
 
-def _tap_matrix(restriction: Tensor, geometry: Geometry) -> Tensor:
-    """r as a matrix (T n m, c_in), zero where an input channel is of another group."""
-    return block_diagonal(restriction, geometry.groups).permute(2, 3, 0, 1).flatten(0, 2)
+def _gradients_of_taps(z_gradient: Tensor, geometry: Geometry, kernel: Sequence[int], size: Sequence[int]) -> Tensor:
+    """What each input pixel gets through each tap, the last tap first: (n, m, N, H', W') -> (n, T m, N H W)."""
+    reach = [(kernel[axis] - 1) * geometry.dilation[axis] for axis in (0, 1)]
+    # Surrounded by zeros, every tap's share is a window of the gradient: one copy, and no zeros written between.
+    around = z_gradient.new_zeros(*z_gradient.shape[:3], size[0] + reach[0], size[1] + reach[1])
+    (to_rows, from_rows), (to_columns, from_columns) = (
+        _span(reach[axis] - geometry.padding[axis], geometry.stride[axis], around.shape[3 + axis], outputs)
+        for axis, outputs in enumerate(z_gradient.shape[3:])
+    )
+    around[..., to_rows, to_columns] = z_gradient[..., from_rows, from_columns]
+    windows = around.unfold(3, size[0], geometry.dilation[0]).unfold(4, size[1], geometry.dilation[1])
+    return windows.permute(0, 3, 4, 1, 2, 5, 6).flatten(4).flatten(1, 3)
+
+
+def _tap_matrices(restriction: Tensor, groups: int) -> Tensor:
+    """r as a matrix for each group: (n, T m, c_in/n)."""
+    return restriction.unflatten(0, (groups, -1)).permute(0, 3, 4, 1, 2).flatten(1, 3)
+
+
+def _by_group(x: Tensor, groups: int) -> Tensor:
+    """x (N, c_in, H, W), channels last, as (n, N H W, c_in/n), without a copy."""
+    return rows(x).unflatten(1, (groups, -1)).transpose(0, 1)
 
 
 def _alignments(
     geometry: Geometry, kernel: tuple[int, int], size: tuple[int, ...], out: tuple[int, ...]
-) -> Iterator[tuple[tuple[int, int], tuple, tuple]]:
-    """For each tap: its place in the kernel, the inputs that it sees, and the outputs that it contributes to."""
+) -> Iterator[tuple[tuple, tuple, tuple]]:
+    """For each tap: its place among all, the inputs that it sees, and the outputs that it contributes to."""
     axes = [
         [_span(tap * geometry.dilation[axis] - geometry.padding[axis], geometry.stride[axis], size[axis], out[axis])
          for tap in range(kernel[axis])]
@@ -69,7 +88,7 @@ def _alignments(
     ]  # fmt: skip
     for i, (seen_rows, written_rows) in enumerate(axes[0]):
         for j, (seen_columns, written_columns) in enumerate(axes[1]):
-            yield (i, j), (..., seen_rows, seen_columns), (..., written_rows, written_columns)
+            yield (slice(None), i, j), (..., seen_rows, seen_columns), (..., written_rows, written_columns)
 
 
 def _span(offset: int, stride: int, size: int, out: int) -> tuple[slice, slice]:
