@@ -13,6 +13,7 @@ from gc2l.nn.traced import wants_formula
 # c_in c_out up to which a 1 x 1 convolution is bound by memory: the standard convolution then costs no more.
 SMALL_GROUP_PRODUCT = 6144
 SMALL_TWO_LEVEL_PRODUCT = 24576
+# Where a matrix product has its input and output copied, to channels last and back.
 SMALL_TWO_LEVEL_COPIED_PRODUCT = 65536
 
 
@@ -65,7 +66,7 @@ def _group(conv: nn.Conv2d, x: Tensor) -> str:
 
 
 def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:
-    copied = not is_channels_last(x) and max(conv.stride) == 1  # before and after a matrix product
+    copied = not is_channels_last(x) and max(conv.stride) == 1
     limit = SMALL_TWO_LEVEL_COPIED_PRODUCT if copied else SMALL_TWO_LEVEL_PRODUCT
     return "folded" if conv.in_channels * conv.out_channels <= limit else "matmul"
 
