@@ -13,6 +13,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import distribute_tensor
 
 from gc2l.parallel import collectives, consolidate, make_mesh, parallelize, placements
+from gc2l.parallel.mesh import CHANNEL
 
 # Sums over at most some thousand terms of size about 1, in another order, and three steps: about 1e-13.
 TOLERANCE = 1e-10
@@ -60,12 +61,12 @@ def _distances(case: Case, steps: int = 3) -> dict[str, float]:
 
 def _shares(values: dict[str, Tensor], local: nn.Module, mesh: DeviceMesh) -> dict[str, Tensor]:
     """What this rank is to have of the whole network's values."""
-    where, ranks = placements(local), mesh["channel"]
-    shares = {}
-    for name, value in values.items():
-        # without a source rank nothing is sent: each takes its share of its own copy
-        shares[name] = distribute_tensor(value, ranks, [where[name]], src_data_rank=None).to_local()
-    return shares
+    where, ranks = placements(local), mesh[CHANNEL]
+    # Without a source rank nothing is sent: each takes its share of its own copy.
+    return {
+        name: distribute_tensor(value, ranks, [where[name]], src_data_rank=None).to_local()
+        for name, value in values.items()
+    }
 
 
 def _distance_with_dropout() -> float:

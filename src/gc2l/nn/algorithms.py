@@ -68,7 +68,10 @@ def _group(conv: nn.Conv2d, x: Tensor) -> str:
 def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:
     copied = not is_channels_last(x) and max(conv.stride) == 1
     limit = SMALL_TWO_LEVEL_COPIED_PRODUCT if copied else SMALL_TWO_LEVEL_PRODUCT
-    return "folded" if conv.in_channels * conv.out_channels <= limit else "matmul"
+    if conv.in_channels * conv.out_channels <= limit:
+        return "folded"
+    # Copying an input wider than the output pays only with the backward pass.
+    return "separate" if copied and conv.in_channels > conv.out_channels and not torch.is_grad_enabled() else "matmul"
 
 
 def _two_level(conv: nn.Conv2d, x: Tensor) -> str:

@@ -15,13 +15,12 @@ from gc2l.nn.pointwise import rows
 
 def restrict(x: Tensor, restriction: Tensor, geometry: Geometry) -> Tensor:
     """z = r x: x (N, c_in, H, W), channels last, restriction (n m, c_in/n, k_h, k_w) -> z (n m, N, H', W')."""
-    images, _, *size = x.shape
-    k_h, k_w = restriction.shape[2:]
-    matrices = _tap_matrices(restriction, geometry.groups)
-    taps = torch.bmm(matrices, _by_group(x, geometry.groups).mT)  # (n, T m, N H W)
-    taps = taps.view(geometry.groups, k_h, k_w, -1, images, *size)
-    z = x.new_zeros(geometry.groups, taps.shape[3], images, *geometry.output_size((size[0], size[1]), (k_h, k_w)))
-    for tap, seen, written in _alignments(geometry, (k_h, k_w), x.shape[2:], z.shape[3:]):
+    groups, (height, width), (k_h, k_w) = geometry.groups, x.shape[2:], restriction.shape[2:]
+    taps = torch.bmm(_tap_matrices(restriction, groups), _by_group(x, groups).mT)  # (n, T m, N H W)
+    taps = taps.view(groups, k_h, k_w, -1, len(x), height, width)
+    size = geometry.output_size((height, width), (k_h, k_w))
+    z = x.new_zeros(groups, len(restriction) // groups, len(x), *size)
+    for tap, seen, written in _alignments(geometry, (k_h, k_w), (height, width), size):
         z[written].add_(taps[tap][seen])
     return z.flatten(0, 1)
 
