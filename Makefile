@@ -1,4 +1,4 @@
-# `make help` lists the targets. Every target first brings .venv up to date with pyproject.toml and constraints.txt.
+# `make help` lists the targets. Every target first brings .venv up to date with pyproject.toml, constraints.txt and the C code.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -13,7 +13,7 @@ RUNS = --runs $(RESULTS)/runs
 APPROXIMATION = --approximation $(RESULTS)/approximation.csv
 READY := $(VENV)/.ready
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/nn/kernels/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "gc2l needs Python >= 3.11, $(PYTHON) is $$($(PYTHON) --version 2>&1). Choose another with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "installing into $(VENV) (a few minutes the first time) ..."

@@ -4,9 +4,12 @@ The rules look at static facts only (channels, kernel, groups, device, number fo
 or at the batch, so that two runs of one configuration compute the same numbers.
 """
 
+from types import ModuleType
+
 import torch
 from torch import Tensor, nn
 
+from gc2l.nn import kernels, two_level_passes
 from gc2l.nn.geometry import is_channels_last
 from gc2l.nn.traced import wants_formula
 
@@ -53,6 +56,11 @@ def by_parts(conv: nn.Conv2d, x: Tensor) -> bool:
     exact = x.dtype == conv.weight.dtype and x.dtype in (torch.float32, torch.float64)
     # With many own groups the results of all taps are more numbers than x.
     return plain and exact and conv.groups <= 8 and not torch.is_autocast_enabled("cpu") and not wants_formula()
+
+
+def choose_passes(x: Tensor, weight: Tensor, coarse_channels: int) -> ModuleType:
+    """`kernels` where they serve, else `two_level_passes`, which has the same functions."""
+    return kernels if kernels.serve(x, weight, coarse_channels) else two_level_passes
 
 
 def _group(conv: nn.Conv2d, x: Tensor) -> str:

@@ -88,7 +88,7 @@ class GroupConv2d(nn.Conv2d):
             return super().forward(ChannelsLast.apply(x, 1, 1)).contiguous()
         if algorithm == "matmul" and self.kernel_size != (1, 1):
             raise ValueError(f"algorithm='matmul' of a group convolution needs kernel_size=1, not {self.kernel_size}")
-        if algorithm == "matmul" and x.dim() == 4 and x.numel() and not wants_formula():
+        if algorithm == "matmul" and not wants_formula() and x.dim() == 4 and x.numel():
             padded, geometry = padded_input(self, x)
             seen = pointwise_input(padded, geometry)
             seen = seen if is_channels_last(seen) else ChannelsLast.apply(seen, 1, 1)

@@ -9,14 +9,19 @@ from torch.autograd import forward_ad
 
 
 def wants_formula() -> bool:
-    """Whether someone looks into the computation: torch.compile, export, `torch.func`, or forward-mode derivatives.
+    """Whether someone looks into the computation: compilers, export, `torch.func`, or forward-mode derivatives.
 
     A hand-written backward pass serves only ordinary backpropagation; compilers and transforms do better with, or
     need, the formula itself.
     """
-    return (
-        torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-    )
+    compiling = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return compiling or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def is_watched(*tensors: Tensor) -> bool:
+    """Whether a tensor or a mode wants to see every operation, which compiled code of our own would hide from it."""
+    plain = all(type(tensor) in (Tensor, torch.nn.Parameter) for tensor in tensors)
+    return not plain or torch._C._len_torch_dispatch_stack() > 0
 
 
 def autocast(x: Tensor, *weights: Tensor | None) -> tuple[Any, ...]:

@@ -125,7 +125,7 @@ class TwoLevelGroupConv2d(GroupConv2d):
             self.coarse_weight,
             self.bias,
         )
-        if algorithm in HAND_WRITTEN and x.dim() == 4 and x.numel() and not wants_formula():
+        if algorithm in HAND_WRITTEN and not wants_formula() and x.dim() == 4 and x.numel():
             return accumulated(algorithm, geometry, *autocast(*tensors))
         return FORMULAS.get(algorithm, separate)(*tensors, geometry)
 

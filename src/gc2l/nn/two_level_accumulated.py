@@ -2,7 +2,7 @@
 
 Beside the group convolution itself the formulas of `two_level_formulas` read and write the whole output several times
 more. Here the product C z accumulates where the group convolution wrote, and the backward pass takes the gradients of
-z and of C straight from the output's.
+z and of C straight from the output's: by `kernels` where they serve, else by `two_level_passes`.
 """
 
 from typing import Any
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from gc2l.nn.blocks import block_diagonal, diagonal_blocks
+from gc2l.nn.algorithms import choose_passes
+from gc2l.nn.blocks import block_diagonal
 from gc2l.nn.geometry import Geometry, is_channels_last
 from gc2l.nn.pointwise import ChannelsLast, grouped_product, grouped_product_backward, image, pointwise_input, rows
 from gc2l.nn.traced import formula_gradients
 from gc2l.nn.two_level_formulas import fused_weight, separate
-from gc2l.nn.two_level_taps import by_channel, restrict, restrict_backward
 
 LAST = torch.channels_last
 HAND_WRITTEN = ("fused", "dense_restriction", "matmul")
@@ -61,21 +61,25 @@ class AccumulatedTwoLevel(Function):
         algorithm: str,
     ) -> Tensor:
         """Compute y (N, c_out, H', W')."""
+        passes, c = choose_passes(x, weight, coarse.shape[1]), coarse.flatten(1)
         if algorithm == "fused":
-            y, z = _fused_forward(x, weight, restriction, geometry)
+            both_weight = fused_weight(weight, restriction, geometry.groups).contiguous(memory_format=LAST)
+            both = geometry.convolve(x, both_weight, None).contiguous(memory_format=LAST)
+            pixels, z = passes.take_apart(rows(both), c, geometry.groups)
             if bias is not None:
-                y += bias[:, None, None]
-        elif _is_product(weight, algorithm):
-            y = grouped_product(x, weight, bias, geometry.groups)
-            z = image(rows(x) @ block_diagonal(restriction, geometry.groups).flatten(1).T, x)
+                pixels += bias
+            y = image(pixels, both)
         else:
-            y = geometry.convolve(x, weight, bias).contiguous(memory_format=LAST)
+            if _is_product(weight, algorithm):
+                y = grouped_product(x, weight, bias, geometry.groups)
+            else:
+                y = geometry.convolve(x, weight, bias).contiguous(memory_format=LAST)
             if algorithm == "matmul":
-                z = restrict(x, restriction, geometry).movedim(0, 1)
+                z = passes.restrict(x, restriction, geometry)
             else:
                 dense = block_diagonal(restriction, geometry.groups).contiguous(memory_format=LAST)
-                z = geometry.convolve(x, dense, None, groups=1)
-        rows(y).addmm_(rows(z), coarse.flatten(1).T)
+                z = rows(geometry.convolve(x, dense, None, groups=1))
+            passes.add_coarse(rows(y), z, c)
         ctx.save_for_backward(x, weight, restriction, coarse, bias, z)
         ctx.geometry, ctx.algorithm = geometry, algorithm
         return y
@@ -93,43 +97,29 @@ class AccumulatedTwoLevel(Function):
             return *formula_gradients(formula, (x, weight, restriction, coarse, bias), gradient), None, None
         gradient = gradient.contiguous(memory_format=LAST)
         upstream = rows(gradient)  # (N H' W', c_out)
-        # With the narrow matrix on the left: the other way round takes two to four times as long.
-        coarse_gradient = (rows(z).T @ upstream).T.reshape(coarse.shape)
         bias_gradient = None if bias is None else upstream.sum(0)
-        if _is_product(weight, ctx.algorithm):
-            z_gradient = upstream @ coarse.flatten(1)  # (N H' W', n m)
-            x_gradient, weight_gradient = grouped_product_backward(gradient, x, weight, geometry.groups)
-            rows(x_gradient).addmm_(z_gradient, block_diagonal(restriction, geometry.groups).flatten(1))
-            dense = (z_gradient.T @ rows(x))[:, :, None, None]
-            restriction_gradient = diagonal_blocks(dense, geometry.groups)
-        elif ctx.algorithm == "matmul":
-            x_gradient, weight_gradient = _convolution_backward(gradient, x, weight, geometry)
-            x_gradient = x_gradient.contiguous(memory_format=LAST)
-            z_gradient = by_channel(upstream, coarse, gradient)
-            _, restriction_gradient = restrict_backward(z_gradient, x, restriction, geometry, x_gradient)
+        passes, c = choose_passes(x, weight, coarse.shape[1]), coarse.flatten(1)
+        if ctx.algorithm == "matmul":
+            z_gradient, coarse_gradient = passes.coarse_gradients(upstream, z, c)
+            if _is_product(weight, ctx.algorithm):
+                x_gradient, weight_gradient = grouped_product_backward(gradient, x, weight, geometry.groups)
+            else:
+                x_gradient, weight_gradient = _convolution_backward(gradient, x, weight, geometry)
+                x_gradient = x_gradient.contiguous(memory_format=LAST)
+            _, restriction_gradient = passes.restrict_backward(z_gradient, x, restriction, geometry, x_gradient)
         else:
-            z_gradient = image(upstream @ coarse.flatten(1), gradient)  # (N, n m, H', W')
-            parts = [part.permute(0, 2, 3, 1).unflatten(3, (geometry.groups, -1)) for part in (gradient, z_gradient)]
-            both = torch.cat(parts, dim=4).flatten(3).permute(0, 3, 1, 2)  # (N, c_out + n m, H', W')
+            pixels, coarse_gradient = passes.put_together(upstream, z, c, geometry.groups)
             both_weight = fused_weight(weight, restriction, geometry.groups)
-            x_gradient, both_gradient = _convolution_backward(both, x, both_weight, geometry)
+            x_gradient, both_gradient = _convolution_backward(image(pixels, gradient), x, both_weight, geometry)
             fine = len(weight) // geometry.groups
             blocks = both_gradient.unflatten(0, (geometry.groups, -1))
             weight_gradient, restriction_gradient = blocks[:, :fine].flatten(0, 1), blocks[:, fine:].flatten(0, 1)
+        coarse_gradient = coarse_gradient.reshape(coarse.shape)
         return x_gradient, weight_gradient, restriction_gradient, coarse_gradient, bias_gradient, None, None
 
 
 def _is_product(weight: Tensor, algorithm: str) -> bool:
     return algorithm == "matmul" and weight.shape[2:] == (1, 1)
-
-
-def _fused_forward(x: Tensor, weight: Tensor, restriction: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    both_weight = fused_weight(weight, restriction, geometry.groups).contiguous(memory_format=LAST)
-    both = geometry.convolve(x, both_weight, None).permute(0, 2, 3, 1)  # (N, H', W', c_out + n m)
-    both = both.unflatten(3, (geometry.groups, -1))
-    fine = len(weight) // geometry.groups
-    y, z = (part.flatten(3).contiguous().permute(0, 3, 1, 2) for part in (both[..., :fine], both[..., fine:]))
-    return y, z
 
 
 def _convolution_backward(gradient: Tensor, x: Tensor, weight: Tensor, to: Geometry) -> tuple[Tensor, Tensor]:

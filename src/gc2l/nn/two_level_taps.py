@@ -46,12 +46,6 @@ def restrict_backward(
     return x_gradient, found.flatten(0, 1).flip(2, 3)
 
 
-def by_channel(upstream: Tensor, coarse: Tensor, like: Tensor) -> Tensor:
-    """The gradient of z (n m, N, H', W') from that of y as rows (N H' W', c_out); N, H' and W' are those of `like`."""
-    # A product can write the channels first as fast; a copy of so narrow a matrix could not.
-    return (coarse.flatten(1).T.contiguous() @ upstream.T).view(-1, len(like), *like.shape[2:])
-
-
 def _gradients_of_taps(z_gradient: Tensor, geometry: Geometry, kernel: Sequence[int], size: Sequence[int]) -> Tensor:
     """What each input pixel gets through each tap, the last tap first: (n, m, N, H', W') -> (n, T m, N H W)."""
     reach = [(kernel[axis] - 1) * geometry.dilation[axis] for axis in (0, 1)]

@@ -1,0 +1,140 @@
+/* The restriction z = r x of GC-2L and its gradients, each in one pass over x, for every kernel size and geometry.
+ *
+ * All is channels last: x (N, H, W, c_in), z (P, k) with P = N H' W' and k = n m; r is stored by taps, (k_h, k_w, k, c_in/n).
+ */
+
+#include "vectors.h"
+
+#define PIXELS 8
+
+/* Sizes; pairs are (vertical, horizontal). The order is that of the Python side. */
+typedef struct {
+    long images, height, width, c_in, groups, k;
+    long k_h, k_w, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
+    long out_height, out_width;
+} layer;
+
+/* z for `PIXELS` outputs beside each other; seen[tap][p] is what tap sees for output p, all channels of one pixel. */
+static void restrict_pixels(const layer *l, const float *(*seen)[PIXELS], const float *r, long count, float *z) {
+    long own = l->c_in / l->groups, m = l->k / l->groups, taps = l->k_h * l->k_w;
+    for (long i = 0; i < l->k; i++) {
+        vec sum[PIXELS];
+        float found[PIXELS];
+        for (int p = 0; p < PIXELS; p++) sum[p] = _mm512_setzero_ps();
+        for (long tap = 0; tap < taps; tap++)
+            for (long q = 0; q < own; q += LANES) {
+                __mmask16 some = lanes(own - q);
+                vec factor = load(some, r + (tap * l->k + i) * own + q);
+                long channel = i / m * own + q;
+                for (int p = 0; p < PIXELS; p++) sum[p] = _mm512_fmadd_ps(factor, load(some, seen[tap][p] + channel), sum[p]);
+            }
+        _mm256_storeu_ps(found, sums(sum));
+        for (long p = 0; p < count; p++) z[p * l->k + i] = found[p];
+    }
+}
+
+/* z = r x; zeros (c_in) stand for the pixels around x. */
+void gc2l_restrict(const layer *l, const float *x, const float *r, const float *zeros, float *z, int threads) {
+    long octets = (l->out_width + PIXELS - 1) / PIXELS;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (long octet = 0; octet < l->images * l->out_height * octets; octet++) {
+        const float *seen[l->k_h * l->k_w][PIXELS];
+        long line = octet / octets, first = octet % octets * PIXELS;
+        long top = line % l->out_height * l->stride_h - l->padding_h, left = first * l->stride_w - l->padding_w;
+        for (long a = 0; a < l->k_h; a++)
+            for (long e = 0; e < l->k_w; e++)
+                for (long p = 0; p < PIXELS; p++) {
+                    long h = top + a * l->dilation_h, w = left + p * l->stride_w + e * l->dilation_w;
+                    int inside = h >= 0 && h < l->height && w >= 0 && w < l->width;
+                    long pixel = (line / l->out_height * l->height + h) * l->width + w;
+                    seen[a * l->k_w + e][p] = inside ? x + pixel * l->c_in : zeros;
+                }
+        restrict_pixels(l, seen, r, smaller(PIXELS, l->out_width - first), z + (line * l->out_width + first) * l->k);
+    }
+}
+
+/* Add to the gradients of x and of r what `taps` taps beside each other contribute in one row of x. g is the gradient of z
+ * that the first of them got at the first pixel. */
+#define RESTRICT_BACKWARD(NAME, taps, vectors)                                                                          \
+    INLINE void NAME(const layer *l, const float *x, const float *r, const float *g, float *x_gradient, float *found,   \
+                     __mmask16 some) {                                                                                  \
+        long apart = l->k * (l->c_in / l->groups);                                                                      \
+        vec factor[taps][vectors], sum[taps][vectors];                                                                  \
+        for (int t = 0; t < taps; t++)                                                                                  \
+            for (int v = 0; v < vectors; v++) {                                                                         \
+                factor[t][v] = load(some, r + t * apart + v * LANES);                                                   \
+                sum[t][v] = load(some, found + t * apart + v * LANES);                                                  \
+            }                                                                                                           \
+        for (long w = 0; w < l->width; w++) {                                                                           \
+            vec seen[vectors], gradient[vectors];                                                                       \
+            for (int v = 0; v < vectors; v++) {                                                                         \
+                seen[v] = load(some, x + w * l->c_in + v * LANES);                                                      \
+                gradient[v] = load(some, x_gradient + w * l->c_in + v * LANES);                                         \
+            }                                                                                                           \
+            for (int t = 0; t < taps; t++) {                                                                            \
+                vec upstream = _mm512_set1_ps(g[(w - t * l->dilation_w) * l->k]);                                       \
+                for (int v = 0; v < vectors; v++) {                                                                     \
+                    gradient[v] = _mm512_fmadd_ps(upstream, factor[t][v], gradient[v]);                                 \
+                    sum[t][v] = _mm512_fmadd_ps(upstream, seen[v], sum[t][v]);                                          \
+                }                                                                                                       \
+            }                                                                                                           \
+            for (int v = 0; v < vectors; v++) store(x_gradient + w * l->c_in + v * LANES, some, gradient[v]);           \
+        }                                                                                                               \
+        for (int t = 0; t < taps; t++)                                                                                  \
+            for (int v = 0; v < vectors; v++) store(found + t * apart + v * LANES, some, sum[t][v]);                    \
+    }
+RESTRICT_BACKWARD(backward_3_2, 3, 2)
+RESTRICT_BACKWARD(backward_3_1, 3, 1)
+RESTRICT_BACKWARD(backward_1_2, 1, 2)
+RESTRICT_BACKWARD(backward_1_1, 1, 1)
+
+/* One row of the gradient of z as the inputs of a row see it, (length, k): between and around the outputs are zeros. */
+static void spread(const layer *l, const float *g, long length, long before, float *spread_g) {
+    for (long place = 0; place < length; place++) {
+        long o = (place - before) / l->stride_w;
+        int is_output = place >= before && (place - before) % l->stride_w == 0 && o < l->out_width;
+        for (long i = 0; i < l->k; i++) spread_g[place * l->k + i] = is_output ? g[o * l->k + i] : 0;
+    }
+}
+
+/* x_gradient += r^T g, and the gradient of r, for each thread its part: found (threads, k_h, k_w, k, c_in/n), zero before;
+ * scratch (threads, band, k_h, W + (k_w - 1) dilation, k). A band of rows of one image is short enough for the innermost
+ * cache, as far as two vectors of its channels go. */
+void gc2l_restrict_backward(const layer *l, const float *x, const float *r, const float *g, float *x_gradient, float *found,
+                            float *scratch, long band, int threads) {
+    long own = l->c_in / l->groups, m = l->k / l->groups, row_of_taps = l->k_w * l->k * own;
+    /* Input w gets through tap e what lies at w + padding - e dilation: the lowest place is padding - reach. */
+    long reach = (l->k_w - 1) * l->dilation_w, length = l->width + reach, before = reach - l->padding_w;
+    long bands = (l->height + band - 1) / band, units = l->images * bands;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int thread = 0; thread < threads; thread++) {
+        float *rows = scratch + thread * band * l->k_h * length * l->k;
+        for (long unit = units * thread / threads; unit < units * (thread + 1) / threads; unit++) {
+            long image = unit / bands, top = unit % bands * band, lines = smaller(band, l->height - top);
+            char seen[band * l->k_h];
+            for (long row = 0; row < lines * l->k_h; row++) {
+                long down = top + row / l->k_h + l->padding_h - row % l->k_h * l->dilation_h, o = down / l->stride_h;
+                seen[row] = down >= 0 && down % l->stride_h == 0 && o < l->out_height;
+                if (seen[row])
+                    spread(l, g + (image * l->out_height + o) * l->out_width * l->k, length, before, rows + row * length * l->k);
+            }
+            for (long i = 0; i < l->k; i++)
+                for (long q = 0; q < own;) {
+                    int two = q + 2 * LANES <= own;
+                    for (long row = 0; row < lines * l->k_h; row++) {
+                        long at = (image * l->height + top + row / l->k_h) * l->width * l->c_in + i / m * own + q;
+                        for (long e = 0; seen[row] && e < l->k_w;) {
+                            int three = e + 3 <= l->k_w;
+                            long filter = row % l->k_h * row_of_taps + (e * l->k + i) * own + q;
+                            const float *upstream = rows + (row * length + reach - e * l->dilation_w) * l->k + i;
+                            (three ? (two ? backward_3_2 : backward_3_1) : (two ? backward_1_2 : backward_1_1))(
+                                l, x + at, r + filter, upstream, x_gradient + at,
+                                found + thread * l->k_h * row_of_taps + filter, lanes(own - q));
+                            e += three ? 3 : 1;
+                        }
+                    }
+                    q += two ? 2 * LANES : LANES;
+                }
+        }
+    }
+}

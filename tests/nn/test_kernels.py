@@ -1,0 +1,157 @@
+"""The compiled passes give what the framework's give in float64, and keep out of the way where they do not belong."""
+
+import platform
+import shutil
+from unittest import mock
+
+import pytest
+import torch
+from nn.layers import random_input
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from gc2l.nn import TwoLevelGroupConv2d, kernels, two_level_passes
+from gc2l.nn.geometry import Geometry
+from gc2l.nn.pointwise import rows
+
+CAPABLE = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+needs_kernels = pytest.mark.skipif(not kernels.available(), reason="no compiled passes: no compiler, or no AVX-512")
+
+# n, m, c_in/n, c_out/n: vectors of 16 filled exactly, not at all, and with a rest.
+CHANNELS = [(4, 1, 16, 16), (16, 1, 10, 10), (8, 2, 3, 5), (1, 16, 7, 40), (3, 1, 35, 20), (2, 1, 80, 81), (5, 3, 1, 1)]
+# Kernel, stride, padding, dilation, size.
+GEOMETRIES = [
+    ((3, 3), (1, 1), (1, 1), (1, 1), (8, 8)),
+    ((3, 3), (2, 2), (1, 1), (1, 1), (9, 12)),
+    ((1, 1), (1, 1), (0, 0), (1, 1), (5, 17)),
+    ((2, 5), (3, 2), (3, 1), (2, 1), (7, 21)),
+    ((3, 7), (1, 1), (4, 5), (3, 2), (2, 3)),
+    ((1, 4), (2, 1), (0, 3), (1, 3), (1, 10)),
+]
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or platform.system() != "Linux" or not shutil.which("gcc") or not CAPABLE,
+    reason="this machine has no gcc or no AVX-512",
+)
+def test_they_are_compiled_where_they_can_be():
+    assert kernels.available()
+
+
+@needs_kernels
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("groups", "m", "own", "fine"), CHANNELS)
+def test_passes_over_the_output(groups, m, own, fine, threads):
+    # 8 and 16 pixels are worked on at once, hence a rest of both.
+    pixels, c_out, k = 45, groups * fine, groups * m
+    y, gradient, both = random_input(pixels, c_out), random_input(pixels, c_out), random_input(pixels, c_out + k)
+    z, coarse = random_input(pixels, k), random_input(c_out, k)
+    added = y.float()
+    with using_threads(threads):
+        kernels.add_coarse(added, z.float(), coarse.float())
+        found = [
+            added,
+            *kernels.take_apart(both.float(), coarse.float(), groups),
+            *kernels.coarse_gradients(gradient.float(), z.float(), coarse.float()),
+            *kernels.put_together(gradient.float(), z.float(), coarse.float(), groups),
+        ]
+    two_level_passes.add_coarse(y, z, coarse)
+    expected = [
+        y,
+        *two_level_passes.take_apart(both, coarse, groups),
+        *two_level_passes.coarse_gradients(gradient, z, coarse),
+        *two_level_passes.put_together(gradient, z, coarse, groups),
+    ]
+    assert_close(found, expected)
+
+
+@needs_kernels
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation", "size"), GEOMETRIES)
+@pytest.mark.parametrize(("groups", "m", "own", "fine"), CHANNELS)
+def test_passes_over_the_input(groups, m, own, fine, kernel, stride, padding, dilation, size, threads):
+    geometry = Geometry(stride, padding, dilation, groups)
+    x = random_input(3, groups * own, *size).contiguous(memory_format=torch.channels_last)
+    r = random_input(groups * m, own, *kernel)
+    z = geometry.convolve(x, r, None)
+    upstream = random_input(*z.shape)
+    x_gradient, r_gradient, _ = torch.ops.aten.convolution_backward(
+        upstream, x, r, None, stride, padding, dilation, False, (0, 0), groups, (True, True, False)
+    )
+    before = random_input(*x.shape).contiguous(memory_format=torch.channels_last)
+    accumulated = before.float()
+    with using_threads(threads):
+        found_z = kernels.restrict(x.float(), r.float(), geometry)
+        given = (rows(upstream).float(), x.float(), r.float(), geometry)
+        _, found_r = kernels.restrict_backward(*given, accumulated)
+        alone, _ = kernels.restrict_backward(*given)
+    assert_close([found_z, found_r, accumulated, alone], [rows(z), r_gradient, before + x_gradient, x_gradient])
+
+
+@needs_kernels
+@pytest.mark.parametrize("algorithm", ["fused", "dense_restriction", "matmul"])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_a_layer_uses_them_and_equals_the_plain_formula(kernel, algorithm):
+    layer = two_level(kernel_size=kernel, padding=kernel // 2, algorithm=algorithm)
+    plain = two_level(kernel_size=kernel, padding=kernel // 2, algorithm="separate").double()
+    x = random_input(2, 32, 6, 7)
+    with mock.patch.object(kernels, "_call", wraps=kernels._call) as called:
+        found = values_and_gradients(layer, x.float())
+    assert called.call_count == (4 if algorithm == "matmul" else 2)
+    assert_close(found, values_and_gradients(plain, x))
+
+
+@pytest.mark.parametrize("x", [random_input(2, 32, 6, 7), torch.zeros(0, 32, 6, 7), torch.zeros(32, 6, 7)])
+def test_they_do_not_serve_other_inputs(x):
+    assert not kernels.serve(x, torch.zeros(48, 4, 1, 1), 4)
+
+
+def test_they_do_not_serve_many_coarse_channels():
+    assert not kernels.serve(torch.zeros(1, 34, 3, 3), torch.zeros(34, 17, 1, 1), 17)
+
+
+def test_nothing_is_hidden_from_a_mode_that_watches_operations():
+    layer, x = two_level(kernel_size=3, padding=1, algorithm="fused"), torch.randn(1, 32, 6, 7)
+    with FlopCounterMode(display=False), mock.patch.object(kernels, "_call") as called:
+        layer(x)
+    assert not called.called
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_traced_layer_computes_the_layer():
+    layer = two_level(kernel_size=3, padding=1, algorithm="fused")
+    traced = torch.jit.trace(layer, torch.randn(2, 32, 6, 7))
+    x = torch.randn(2, 32, 6, 7)
+    torch.testing.assert_close(traced(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
+def two_level(**arguments):
+    torch.manual_seed(1)
+    layer = TwoLevelGroupConv2d(32, 48, groups=4, **arguments)
+    nn.init.normal_(layer.bias)
+    return layer.to(memory_format=torch.channels_last)
+
+
+def values_and_gradients(layer, x):
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = layer(x)
+    upstream = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view(y.shape).to(y.dtype)
+    return [y, *torch.autograd.grad(y, [x, *layer.parameters()], upstream)]
+
+
+def assert_close(found, expected):
+    for mine, theirs in zip(found, expected, strict=True):
+        # Sums of up to some thousand products of numbers around 1.
+        torch.testing.assert_close(mine.double(), theirs, rtol=1e-5, atol=1e-5 * theirs.abs().max().item() + 1e-12)
+
+
+class using_threads:
+    def __init__(self, threads):
+        self.threads = threads
+
+    def __enter__(self):
+        self.before = torch.get_num_threads()
+        torch.set_num_threads(self.threads)
+
+    def __exit__(self, *_):
+        torch.set_num_threads(self.before)
