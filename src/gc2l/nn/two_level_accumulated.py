@@ -16,7 +16,7 @@ from gc2l.nn.blocks import block_diagonal
 from gc2l.nn.geometry import Geometry, is_channels_last
 from gc2l.nn.pointwise import ChannelsLast, grouped_product, grouped_product_backward, image, pointwise_input, rows
 from gc2l.nn.traced import formula_gradients
-from gc2l.nn.two_level_formulas import fused_weight, separate
+from gc2l.nn.two_level_formulas import fused_parts, fused_weight, separate
 
 LAST = torch.channels_last
 HAND_WRITTEN = ("fused", "dense_restriction", "matmul")
@@ -111,9 +111,8 @@ class AccumulatedTwoLevel(Function):
             pixels, coarse_gradient = passes.put_together(upstream, z, c, geometry.groups)
             both_weight = fused_weight(weight, restriction, geometry.groups)
             x_gradient, both_gradient = _convolution_backward(image(pixels, gradient), x, both_weight, geometry)
-            fine = len(weight) // geometry.groups
-            blocks = both_gradient.unflatten(0, (geometry.groups, -1))
-            weight_gradient, restriction_gradient = blocks[:, :fine].flatten(0, 1), blocks[:, fine:].flatten(0, 1)
+            sizes = (len(weight) // geometry.groups, len(restriction) // geometry.groups)
+            weight_gradient, restriction_gradient = fused_parts(both_gradient, *sizes)
         coarse_gradient = coarse_gradient.reshape(coarse.shape)
         return x_gradient, weight_gradient, restriction_gradient, coarse_gradient, bias_gradient, None, None
 

@@ -43,8 +43,15 @@ def folded(x: Tensor, weight: Tensor, restriction: Tensor, coarse: Tensor, bias:
 
 def fused_weight(weight: Tensor, restriction: Tensor, groups: int) -> Tensor:
     """A_j and r_j below each other: (c_out + n m, c_in/n, k_h, k_w)."""
-    both = torch.cat([weight.unflatten(0, (groups, -1)), restriction.unflatten(0, (groups, -1))], dim=1)
-    return both.flatten(0, 1)
+    # Four dimensions throughout: with more, the memory format would be lost, and restored by further copies.
+    pairs = zip(weight.chunk(groups), restriction.chunk(groups), strict=True)
+    return torch.cat([part for pair in pairs for part in pair])
+
+
+def fused_parts(both: Tensor, fine: int, m: int) -> tuple[Tensor, Tensor]:
+    """The reverse: A (c_out, ...) and r (n m, ...) from both (n (fine + m), ...)."""
+    parts = both.split([fine, m] * (len(both) // (fine + m)))
+    return torch.cat(parts[::2]), torch.cat(parts[1::2])
 
 
 def folded_weight(weight: Tensor, restriction: Tensor, coarse: Tensor, groups: int) -> Tensor:

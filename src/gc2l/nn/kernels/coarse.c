@@ -155,9 +155,11 @@ COARSE_GRADIENT(coarse_gradient_1_1, 1, 1)
 static void gradients(const float *g, long c_out, const float *z, long k, long rows, const float *coarse, float *z_gradient,
                       float *found) {
     long p = 0, q = 0;
+    /* In the order of memory: the loop below goes along eight rows at once, which the processor does not foresee. */
+    for (; q < rows * c_out; q += LANES) _mm_prefetch((const char *)(g + q), _MM_HINT_T0);
     for (; p + PIXELS <= rows; p += PIXELS) z_gradient_8(g + p * c_out, c_out, coarse, z_gradient + p * LANES);
     for (; p < rows; p++) z_gradient_1(g + p * c_out, c_out, coarse, z_gradient + p * LANES);
-    for (; q + 2 * LANES <= c_out; q += 2 * LANES) {
+    for (q = 0; q + 2 * LANES <= c_out; q += 2 * LANES) {
         long i = 0;
         for (; i + 8 <= k; i += 8) coarse_gradient_8_2(found + i * c_out + q, z + i, k, g + q, c_out, rows, 0xffff);
         for (; i + 4 <= k; i += 4) coarse_gradient_4_2(found + i * c_out + q, z + i, k, g + q, c_out, rows, 0xffff);
