@@ -92,9 +92,9 @@ def _two_level(conv: nn.Conv2d, x: Tensor) -> str:
         return "separate"  # so much arithmetic that copying to channels last and back does not pay
     if conv.groups <= 2:
         return "matmul"
-    if max(conv.stride) > 1:
-        return "dense_restriction"
     # Kernels work on 16 numbers at once: one more channel beside a multiple of 16 costs as much as 16 more.
+    if max(conv.stride) > 1:
+        return "matmul" if per_group == 16 else "dense_restriction"
     return "matmul" if per_group % 16 == 0 and conv.groups <= 16 else "fused"
 
 

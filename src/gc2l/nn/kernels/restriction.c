@@ -14,42 +14,61 @@ typedef struct {
     long out_height, out_width;
 } layer;
 
-/* z for `PIXELS` outputs beside each other; seen[tap][p] is what tap sees for output p, all channels of one pixel. */
-static void restrict_pixels(const layer *l, const float *(*seen)[PIXELS], const float *r, long count, float *z) {
-    long own = l->c_in / l->groups, m = l->k / l->groups, taps = l->k_h * l->k_w;
-    for (long i = 0; i < l->k; i++) {
-        vec sum[PIXELS];
-        float found[PIXELS];
-        for (int p = 0; p < PIXELS; p++) sum[p] = _mm512_setzero_ps();
-        for (long tap = 0; tap < taps; tap++)
-            for (long q = 0; q < own; q += LANES) {
-                __mmask16 some = lanes(own - q);
-                vec factor = load(some, r + (tap * l->k + i) * own + q);
-                long channel = i / m * own + q;
-                for (int p = 0; p < PIXELS; p++) sum[p] = _mm512_fmadd_ps(factor, load(some, seen[tap][p] + channel), sum[p]);
+/* Add what a row of taps sees of one group to the lanes of `PIXELS` sums; columns are the pixels of x that the outputs
+ * see, from the first output's first tap on. */
+static void add_row_of_taps(const layer *l, const float *const *columns, const float *r, long channel, vec *sum) {
+    long own = l->c_in / l->groups, apart = l->k * own;
+    for (long q = 0; q < own; q += LANES) {
+        __mmask16 some = lanes(own - q);
+        for (long e = 0; e < l->k_w; e++) {
+            vec factor = load(some, r + e * apart + q);
+            for (int p = 0; p < PIXELS; p++) {
+                const float *seen = columns[p * l->stride_w + e * l->dilation_w] + channel + q;
+                sum[p] = _mm512_fmadd_ps(factor, load(some, seen), sum[p]);
             }
-        _mm256_storeu_ps(found, sums(sum));
-        for (long p = 0; p < count; p++) z[p * l->k + i] = found[p];
+        }
+    }
+}
+
+/* The same for three taps beside each other, stride and dilation 1: every pixel is loaded once. */
+static void add_three_taps(const layer *l, const float *const *columns, const float *r, long channel, vec *sum) {
+    long own = l->c_in / l->groups, apart = l->k * own;
+    for (long q = 0; q < own; q += LANES) {
+        __mmask16 some = lanes(own - q);
+        vec factor[3], seen[PIXELS + 2];
+        for (int e = 0; e < 3; e++) factor[e] = load(some, r + e * apart + q);
+        for (int p = 0; p < PIXELS + 2; p++) seen[p] = load(some, columns[p] + channel + q);
+        for (int p = 0; p < PIXELS; p++)
+            for (int e = 0; e < 3; e++) sum[p] = _mm512_fmadd_ps(factor[e], seen[p + e], sum[p]);
     }
 }
 
 /* z = r x; zeros (c_in) stand for the pixels around x. */
 void gc2l_restrict(const layer *l, const float *x, const float *r, const float *zeros, float *z, int threads) {
-    long octets = (l->out_width + PIXELS - 1) / PIXELS;
+    long own = l->c_in / l->groups, m = l->k / l->groups, octets = (l->out_width + PIXELS - 1) / PIXELS;
+    long count = (PIXELS - 1) * l->stride_w + (l->k_w - 1) * l->dilation_w + 1;
+    int three = l->k_w == 3 && l->stride_w == 1 && l->dilation_w == 1;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (long octet = 0; octet < l->images * l->out_height * octets; octet++) {
-        const float *seen[l->k_h * l->k_w][PIXELS];
+        const float *columns[l->k_h][count];
         long line = octet / octets, first = octet % octets * PIXELS;
         long top = line % l->out_height * l->stride_h - l->padding_h, left = first * l->stride_w - l->padding_w;
         for (long a = 0; a < l->k_h; a++)
-            for (long e = 0; e < l->k_w; e++)
-                for (long p = 0; p < PIXELS; p++) {
-                    long h = top + a * l->dilation_h, w = left + p * l->stride_w + e * l->dilation_w;
-                    int inside = h >= 0 && h < l->height && w >= 0 && w < l->width;
-                    long pixel = (line / l->out_height * l->height + h) * l->width + w;
-                    seen[a * l->k_w + e][p] = inside ? x + pixel * l->c_in : zeros;
-                }
-        restrict_pixels(l, seen, r, smaller(PIXELS, l->out_width - first), z + (line * l->out_width + first) * l->k);
+            for (long column = 0; column < count; column++) {
+                long h = top + a * l->dilation_h, w = left + column;
+                int inside = h >= 0 && h < l->height && w >= 0 && w < l->width;
+                columns[a][column] = inside ? x + ((line / l->out_height * l->height + h) * l->width + w) * l->c_in : zeros;
+            }
+        float *to = z + (line * l->out_width + first) * l->k;
+        for (long i = 0; i < l->k; i++) {
+            vec sum[PIXELS];
+            float found[PIXELS];
+            for (int p = 0; p < PIXELS; p++) sum[p] = _mm512_setzero_ps();
+            for (long a = 0; a < l->k_h; a++)
+                (three ? add_three_taps : add_row_of_taps)(l, columns[a], r + (a * l->k_w * l->k + i) * own, i / m * own, sum);
+            _mm256_storeu_ps(found, sums(sum));
+            for (long p = 0; p < smaller(PIXELS, l->out_width - first); p++) to[p * l->k + i] = found[p];
+        }
     }
 }
 
@@ -90,10 +109,11 @@ RESTRICT_BACKWARD(backward_1_1, 1, 1)
 
 /* One row of the gradient of z as the inputs of a row see it, (length, k): between and around the outputs are zeros. */
 static void spread(const layer *l, const float *g, long length, long before, float *spread_g) {
-    for (long place = 0; place < length; place++) {
-        long o = (place - before) / l->stride_w;
-        int is_output = place >= before && (place - before) % l->stride_w == 0 && o < l->out_width;
-        for (long i = 0; i < l->k; i++) spread_g[place * l->k + i] = is_output ? g[o * l->k + i] : 0;
+    for (long i = 0; i < length * l->k; i++) spread_g[i] = 0;
+    for (long o = 0; o < l->out_width; o++) {
+        long place = before + o * l->stride_w;
+        if (place < 0 || place >= length) continue; /* padding wider than the kernel's reach */
+        for (long i = 0; i < l->k; i++) spread_g[place * l->k + i] = g[o * l->k + i];
     }
 }
 
