@@ -4,6 +4,7 @@ The rules look at static facts only (channels, kernel, groups, device, number fo
 or at the batch, so that two runs of one configuration compute the same numbers.
 """
 
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -106,7 +107,12 @@ def _measured(conv: nn.Conv2d, x: Tensor) -> bool:
 
 def _on_tiles(x: Tensor) -> bool:
     """Whether x meets matrix units (AMX), on which the standard convolution of few channels costs next to nothing."""
-    if x.device.type != "cpu" or not torch.cpu._is_amx_tile_supported():
+    if x.device.type != "cpu" or not _has_tiles():
         return False
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     return dtype is torch.bfloat16
+
+
+@cache
+def _has_tiles() -> bool:
+    return torch.cpu._is_amx_tile_supported()

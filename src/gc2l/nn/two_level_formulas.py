@@ -56,12 +56,13 @@ def fused_parts(both: Tensor, fine: int, m: int) -> tuple[Tensor, Tensor]:
 
 def folded_weight(weight: Tensor, restriction: Tensor, coarse: Tensor, groups: int) -> Tensor:
     """dense[j, i] = delta_ij A_j + C_j[:, i] r_i, (c_out, c_in, k_h, k_w)."""
-    r = restriction.unflatten(0, (groups, -1))  # (n, m, c_in/n, k_h, k_w)
-    c = coarse.reshape(len(weight), groups, -1)  # (c_out, n, m)
+    c_out, own, k_h, k_w = weight.shape
+    r = restriction.view(groups, -1, own, k_h, k_w)
+    c = coarse.reshape(c_out, groups, -1)  # (c_out, n, m)
     # A plain product where one is enough: folding should cost nothing beside the convolution.
     correction = c[..., None, None] * r[:, 0] if c.shape[2] == 1 else torch.einsum("ogm,gmihw->ogihw", c, r)
-    blocks = correction.unflatten(0, (groups, -1))  # (n, c_out/n, n, c_in/n, k_h, k_w)
-    blocks.diagonal(dim1=0, dim2=2).add_(weight.unflatten(0, (groups, -1)).movedim(0, -1))
+    diagonal = correction.view(groups, -1, groups, own, k_h, k_w).diagonal(dim1=0, dim2=2)
+    diagonal.add_(weight.view(groups, -1, own, k_h, k_w).permute(1, 2, 3, 4, 0))
     return correction.flatten(1, 2)
 
 
