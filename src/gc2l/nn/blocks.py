@@ -1,6 +1,5 @@
 """Block-diagonal weights: from one block for each group to the dense weight, and back."""
 
-import torch
 from torch import Tensor
 
 
