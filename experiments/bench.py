@@ -4,7 +4,7 @@
     python experiments/bench.py --parts layers steps --images 16 --turns 7
 
 Every figure is a ratio of two things that ran in turns in this process: the median over the turns, with quartiles. With
---threads 1 processor time is taken, which a busy machine disturbs least.
+--threads 1 processor time is taken, which a busy machine disturbs least. The file is written after every part.
 """
 
 import json
@@ -24,23 +24,26 @@ from gc2l.bench.roofline import draw_roofline
 from gc2l.bench.steps import FRAMEWORK, PLAIN, measure_steps
 from gc2l.cells import DataConfig
 from gc2l.command_line import run_script
-from gc2l.nn import TwoLevelGroupConv2d
+from gc2l.nn import TwoLevelGroupConv2d, kernels
 from gc2l.records.environment import describe_environment
 from gc2l.records.files import write_atomically
 from gc2l.training.allocator import keep_freed_memory, release_freed_memory
 
 Part = Literal["layers", "steps", "loops"]
 SIZES = {"wide_resnet_28_10": 32, "wide_resnet_10_4": 32, "mobilenet_v2": 224}
+# Enough work for a step of the narrow network, not too much for one of the wide ones.
+IMAGES = {"wide_resnet_28_10": 16, "wide_resnet_10_4": 128, "mobilenet_v2": 16}
+LAYERS_OF = ("wide_resnet_28_10", "mobilenet_v2")
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(
     quick: bool = False,
     parts: tuple[Part, ...] = ("layers", "steps", "loops"),
-    networks: tuple[str, ...] = ("wide_resnet_28_10", "wide_resnet_10_4", "mobilenet_v2"),
+    networks: tuple[str, ...] | None = None,
     groups: tuple[int, ...] = (1, 2, 4, 8, 16),
     candidates: tuple[str, ...] = ("GC-2L", PLAIN, FRAMEWORK, "SC", "Shuffle"),
-    images: int = 16,
+    images: int | None = None,
     turns: int = 5,
     threads: int | None = None,
     compile: bool = False,
@@ -52,10 +55,10 @@ def main(
     Args:
         quick: a few layers, WRN-10-4 only, few turns: under three minutes.
         parts: what to measure.
-        networks: whose layers and steps.
+        networks: whose layers and steps; by default the steps of all three, the layers of the paper's two.
         groups: numbers of groups.
         candidates: what GC is compared with in the steps.
-        images: batch size of layers and steps.
+        images: batch size of layers and steps; by default 16, and 128 for WRN-10-4.
         turns: how often the candidates take turns.
         threads: CPU threads; torch decides by default.
         compile: measure the steps through torch.compile too.
@@ -68,68 +71,74 @@ def main(
         networks, groups, images, turns = ("wide_resnet_10_4",), (4, 16), 8, 3
     torch.manual_seed(0)
     started = datetime.now(UTC)
+    stem = output / (name or f"{started:%Y-%m-%d}" + ("-quick" if quick else ""))
     kept = keep_freed_memory()
     limits = {"flops": peak_flops(3), "bytes_per_second": peak_bandwidth(3)}
     print(
         f"{torch.get_num_threads()} threads; matrix products {limits['flops'] / 1e9:.0f} GFLOP/s, "
         f"copies {limits['bytes_per_second'] / 1e9:.1f} GB/s\n"
     )
-    layers = _layers(networks, groups, images, turns) if "layers" in parts else []
-    steps = _steps(networks, groups, candidates, images, turns, limits["flops"], compile) if "steps" in parts else []
-    loops = []
+    environment = describe_environment(ROOT)
+    measured: dict[str, list[dict[str, Any]]] = {"layers": [], "steps": [], "loops": []}
+
+    def write() -> None:
+        content: dict[str, Any] = {
+            "started": started.isoformat(),
+            "finished": datetime.now(UTC).isoformat(),
+            "commit": environment.commit,
+            "dirty": environment.dirty,
+            "versions": environment.versions,
+            "hardware": environment.hardware.model_dump(),
+            "threads": torch.get_num_threads(),
+            "freed_memory_kept": kept,
+            "kernels": kernels.available(),
+            "limits": limits,
+            **measured,
+        }
+        write_atomically(stem.with_name(f"{stem.name}.json"), json.dumps(content) + "\n")
+
+    if "layers" in parts:
+        for network in networks or LAYERS_OF:
+            measured["layers"] += _layers(network, groups, images or IMAGES[network], turns)
+            write()
+        figure = draw_roofline(measured["layers"], limits["flops"], limits["bytes_per_second"])
+        write_atomically(stem.with_name(f"{stem.name}-roofline.svg"), to_bytes(figure, "svg"))
+    if "steps" in parts:
+        for network in networks or tuple(SIZES):
+            count = images or IMAGES[network]
+            measured["steps"] += _steps(network, groups, candidates, count, turns, limits["flops"], compile)
+            write()
     if "loops" in parts:
         try:
-            loops = _loops(turns, compile)
+            measured["loops"] += _loops(turns, compile)
         except FileNotFoundError as error:
             print(f"(c) loops: not measured, {error}")
-    print(targets(layers, steps, loops))
-    environment = describe_environment(ROOT)
-    content: dict[str, Any] = {
-        "started": started.isoformat(),
-        "finished": datetime.now(UTC).isoformat(),
-        "commit": environment.commit,
-        "dirty": environment.dirty,
-        "versions": environment.versions,
-        "hardware": environment.hardware.model_dump(),
-        "threads": torch.get_num_threads(),
-        "freed_memory_kept": kept,
-        "limits": limits,
-        "layers": layers,
-        "steps": steps,
-        "loops": loops,
-    }
-    stem = name or f"{started:%Y-%m-%d}" + ("-quick" if quick else "")
-    write_atomically(output / f"{stem}.json", json.dumps(content) + "\n")
-    if layers:
-        figure = draw_roofline(layers, limits["flops"], limits["bytes_per_second"])
-        write_atomically(output / f"{stem}-roofline.svg", to_bytes(figure, "svg"))
-    print(f"written: {output / stem}.json")
+        write()
+    print(targets(**measured))
+    print(f"written: {stem}.json")
     return 0
 
 
-def _layers(networks: tuple[str, ...], groups: tuple[int, ...], images: int, turns: int) -> list[dict[str, Any]]:
+def _layers(network: str, groups: tuple[int, ...], images: int, turns: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    algorithms = TwoLevelGroupConv2d.ALGORITHMS[1:]
-    for network in networks:
-        mine: list[dict[str, Any]] = []
-        for shape in network_layers(network, SIZES[network]):
-            for n in groups:
-                if shape.c_in % n or shape.c_out % n:
-                    continue
-                for channels_last in (True, False):
-                    measured = measure_layer(
-                        shape, n, images=images, channels_last=channels_last, turns=turns, algorithms=algorithms
-                    )
-                    mine += [{"network": network, **row} for row in measured]
-        for channels_last, label in ((True, "channels last"), (False, "channels first")):
-            chosen = [row for row in mine if row["channels_last"] == channels_last]
-            print(layer_table(chosen, f"(a) layers of {network}, {label}, {images} images"))
-        rows += mine
+    for shape in network_layers(network, SIZES[network]):
+        for n in groups:
+            if shape.c_in % n or shape.c_out % n:
+                continue
+            for channels_last in (True, False):
+                measured = measure_layer(
+                    shape, n, images=images, channels_last=channels_last, turns=turns,
+                    algorithms=TwoLevelGroupConv2d.ALGORITHMS[1:],
+                )  # fmt: skip
+                rows += [{"network": network, **row} for row in measured]
+    for channels_last, label in ((True, "channels last"), (False, "channels first")):
+        chosen = [row for row in rows if row["channels_last"] == channels_last]
+        print(layer_table(chosen, f"(a) layers of {network}, {label}, {images} images"))
     return rows
 
 
 def _steps(
-    networks: tuple[str, ...],
+    network: str,
     groups: tuple[int, ...],
     candidates: tuple[str, ...],
     images: int,
@@ -138,21 +147,18 @@ def _steps(
     compile: bool,
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for network in networks:
-        mine: list[dict[str, Any]] = []
-        for n in (n for n in groups if n > 1 and not (network == "mobilenet_v2" and n == 16)):
-            for channels_last, compiled in [(True, False), (False, False), *([(True, True)] if compile else [])]:
-                release_freed_memory()  # blocks of other sizes than the next networks need would add up
-                mine += measure_steps(
-                    network, n, size=SIZES[network], images=images, turns=turns, channels_last=channels_last,
-                    compile=compiled, candidates=candidates,
-                )  # fmt: skip
-        print(step_table(mine, f"(b, e) {network}, {images} images"))
-        for row in mine:
-            if row["flops"] and row["channels_last"] and row["groups"] == 4:
-                share = 100 * row["flops"] / row["seconds"] / peak
-                print(f"(d) SC step: {row['flops'] / row['seconds'] / 1e9:.0f} GFLOP/s, {share:.0f} % of the peak\n")
-        rows += mine
+    for n in (n for n in groups if n > 1 and not (network == "mobilenet_v2" and n == 16)):
+        for channels_last, compiled in [(True, False), (False, False), *([(True, True)] if compile else [])]:
+            release_freed_memory()  # blocks of other sizes than the next networks need would add up
+            rows += measure_steps(
+                network, n, size=SIZES[network], images=images, turns=turns, channels_last=channels_last,
+                compile=compiled, candidates=candidates,
+            )  # fmt: skip
+    print(step_table(rows, f"(b, e) {network}, {images} images"))
+    for row in rows:
+        if row["flops"] and row["channels_last"] and row["groups"] == 4:
+            share = 100 * row["flops"] / row["seconds"] / peak
+            print(f"(d) SC step: {row['flops'] / row['seconds'] / 1e9:.0f} GFLOP/s, {share:.0f} % of the peak\n")
     return rows
 
 
