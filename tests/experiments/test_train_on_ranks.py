@@ -76,7 +76,9 @@ def test_two_nodes_train_what_one_process_trains(tmp_path, free_port):
     assert two.test.rows == one.test.rows
     divided = _weights(tmp_path / "divided")
     for name, value in _weights(tmp_path / "alone").items():
-        assert (divided[name] - value).double().norm() <= 0.01 * value.double().norm(), name
+        # Biases of normalisations, zero at first and sums of what almost cancels, differ most: by 1.6 % after 11 steps
+        # although the gradients of the first agree to 2e-6. A gradient of half the ranks would be 50 % off.
+        assert (divided[name] - value).double().norm() <= 0.05 * value.double().norm(), name
     assert [(rank.rank, rank.channel, rank.data) for rank in two.parallel.ranks] == [(0, 0, 0), (1, 1, 0)]
     with torch.device("meta"):
         network = build_model(ModelConfig(**one.configuration["model"]), num_classes=10)
