@@ -76,7 +76,8 @@ def main(
     limits = {"flops": peak_flops(3), "bytes_per_second": peak_bandwidth(3)}
     print(
         f"{torch.get_num_threads()} threads; matrix products {limits['flops'] / 1e9:.0f} GFLOP/s, "
-        f"copies {limits['bytes_per_second'] / 1e9:.1f} GB/s\n"
+        f"copies {limits['bytes_per_second'] / 1e9:.1f} GB/s; "
+        f"GC-2L with{'' if kernels.available() else 'out'} its compiled passes\n"
     )
     environment = describe_environment(ROOT)
     measured: dict[str, list[dict[str, Any]]] = {"layers": [], "steps": [], "loops": []}

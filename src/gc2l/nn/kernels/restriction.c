@@ -107,13 +107,27 @@ RESTRICT_BACKWARD(backward_3_1, 3, 1)
 RESTRICT_BACKWARD(backward_1_2, 1, 2)
 RESTRICT_BACKWARD(backward_1_1, 1, 1)
 
-/* One row of the gradient of z as the inputs of a row see it, (length, k): between and around the outputs are zeros. */
-static void spread(const layer *l, const float *g, long length, long before, float *spread_g) {
-    for (long i = 0; i < length * l->k; i++) spread_g[i] = 0;
+/* The same for a whole row of taps and one or `two` vectors of channels; upstream is the row's gradient of z, spread. */
+static void row_backward(const layer *l, int two, __mmask16 some, const float *x, const float *r, const float *upstream,
+                         float *x_gradient, float *found) {
+    long apart = l->k * (l->c_in / l->groups), reach = (l->k_w - 1) * l->dilation_w, e = 0;
+    for (; e + 3 <= l->k_w; e += 3)
+        (two ? backward_3_2 : backward_3_1)(l, x, r + e * apart, upstream + (reach - e * l->dilation_w) * l->k, x_gradient,
+                                            found + e * apart, some);
+    for (; e < l->k_w; e++)
+        (two ? backward_1_2 : backward_1_1)(l, x, r + e * apart, upstream + (reach - e * l->dilation_w) * l->k, x_gradient,
+                                            found + e * apart, some);
+}
+
+/* One row of the gradient of z as the inputs of a row see it, (W + reach, k): between and around the outputs are zeros.
+ * Input w gets through tap e what lies at w + padding - e dilation; the lowest such place is padding - reach. */
+static void spread(const layer *l, const float *g, float *row) {
+    long reach = (l->k_w - 1) * l->dilation_w, length = l->width + reach;
+    for (long i = 0; i < length * l->k; i++) row[i] = 0;
     for (long o = 0; o < l->out_width; o++) {
-        long place = before + o * l->stride_w;
-        if (place < 0 || place >= length) continue; /* padding wider than the kernel's reach */
-        for (long i = 0; i < l->k; i++) spread_g[place * l->k + i] = g[o * l->k + i];
+        long place = o * l->stride_w + reach - l->padding_w;
+        if (place < 0 || place >= length) continue; /* it saw padding only */
+        for (long i = 0; i < l->k; i++) row[place * l->k + i] = g[o * l->k + i];
     }
 }
 
@@ -122,38 +136,30 @@ static void spread(const layer *l, const float *g, long length, long before, flo
  * cache, as far as two vectors of its channels go. */
 void gc2l_restrict_backward(const layer *l, const float *x, const float *r, const float *g, float *x_gradient, float *found,
                             float *scratch, long band, int threads) {
-    long own = l->c_in / l->groups, m = l->k / l->groups, row_of_taps = l->k_w * l->k * own;
-    /* Input w gets through tap e what lies at w + padding - e dilation: the lowest place is padding - reach. */
-    long reach = (l->k_w - 1) * l->dilation_w, length = l->width + reach, before = reach - l->padding_w;
+    long own = l->c_in / l->groups, m = l->k / l->groups, taps = l->k_w * l->k * own; /* numbers of r in a row of taps */
+    long length = (l->width + (l->k_w - 1) * l->dilation_w) * l->k;
     long bands = (l->height + band - 1) / band, units = l->images * bands;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int thread = 0; thread < threads; thread++) {
-        float *rows = scratch + thread * band * l->k_h * length * l->k;
+        float *rows = scratch + thread * band * l->k_h * length, *part = found + thread * l->k_h * taps;
         for (long unit = units * thread / threads; unit < units * (thread + 1) / threads; unit++) {
-            long image = unit / bands, top = unit % bands * band, lines = smaller(band, l->height - top);
-            char seen[band * l->k_h];
-            for (long row = 0; row < lines * l->k_h; row++) {
+            long image = unit / bands, top = unit % bands * band, count = smaller(band, l->height - top) * l->k_h;
+            char seen[band * l->k_h]; /* row / k_h is one of x in the band, row % k_h one of taps */
+            for (long row = 0; row < count; row++) {
                 long down = top + row / l->k_h + l->padding_h - row % l->k_h * l->dilation_h, o = down / l->stride_h;
                 seen[row] = down >= 0 && down % l->stride_h == 0 && o < l->out_height;
-                if (seen[row])
-                    spread(l, g + (image * l->out_height + o) * l->out_width * l->k, length, before, rows + row * length * l->k);
+                if (seen[row]) spread(l, g + (image * l->out_height + o) * l->out_width * l->k, rows + row * length);
             }
             for (long i = 0; i < l->k; i++)
-                for (long q = 0; q < own;) {
-                    int two = q + 2 * LANES <= own;
-                    for (long row = 0; row < lines * l->k_h; row++) {
+                for (long q = 0, two; q < own; q += two ? 2 * LANES : LANES) {
+                    two = q + 2 * LANES <= own;
+                    for (long row = 0; row < count; row++) {
+                        if (!seen[row]) continue;
                         long at = (image * l->height + top + row / l->k_h) * l->width * l->c_in + i / m * own + q;
-                        for (long e = 0; seen[row] && e < l->k_w;) {
-                            int three = e + 3 <= l->k_w;
-                            long filter = row % l->k_h * row_of_taps + (e * l->k + i) * own + q;
-                            const float *upstream = rows + (row * length + reach - e * l->dilation_w) * l->k + i;
-                            (three ? (two ? backward_3_2 : backward_3_1) : (two ? backward_1_2 : backward_1_1))(
-                                l, x + at, r + filter, upstream, x_gradient + at,
-                                found + thread * l->k_h * row_of_taps + filter, lanes(own - q));
-                            e += three ? 3 : 1;
-                        }
+                        long filter = row % l->k_h * taps + i * own + q;
+                        row_backward(l, two, lanes(own - q), x + at, r + filter, rows + row * length + i, x_gradient + at,
+                                     part + filter);
                     }
-                    q += two ? 2 * LANES : LANES;
                 }
         }
     }
