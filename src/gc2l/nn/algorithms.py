@@ -76,11 +76,13 @@ def _group(conv: nn.Conv2d, x: Tensor) -> str:
 
 def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:
     copied = not is_channels_last(x) and max(conv.stride) == 1
-    limit = SMALL_TWO_LEVEL_COPIED_PRODUCT if copied else SMALL_TWO_LEVEL_PRODUCT
+    # Copying an input wider than the output pays only with the backward pass.
+    in_vain = copied and conv.in_channels > conv.out_channels and not torch.is_grad_enabled()
+    many_groups = in_vain and conv.groups > 8  # so little arithmetic in each that folding does not pay either
+    limit = SMALL_TWO_LEVEL_COPIED_PRODUCT if copied and not many_groups else SMALL_TWO_LEVEL_PRODUCT
     if conv.in_channels * conv.out_channels <= limit:
         return "folded"
-    # Copying an input wider than the output pays only with the backward pass.
-    return "separate" if copied and conv.in_channels > conv.out_channels and not torch.is_grad_enabled() else "matmul"
+    return "separate" if in_vain else "matmul"
 
 
 def _two_level(conv: nn.Conv2d, x: Tensor) -> str:
