@@ -1,5 +1,8 @@
 """What the benchmark counts, against closed forms."""
 
+import gc
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -37,6 +40,15 @@ def test_kept_bytes_of_a_relu_after_a_convolution():
     network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.ReLU())
     x = torch.randn(4, 2, 5, 5)
     assert kept_bytes(network, x) == 4 * (x.numel() + 4 * 3 * 25)
+
+
+def test_counting_kept_bytes_keeps_nothing():
+    network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3), nn.ReLU())
+    alive = weakref.ref(network[0].weight)
+    kept_bytes(network, torch.randn(4, 2, 5, 5))
+    del network
+    gc.collect()
+    assert alive() is None
 
 
 def test_labels_prescribe_algorithms():

@@ -106,7 +106,7 @@ def kept_bytes(network: nn.Module, images: Tensor) -> int:
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
             alive.append(storage)  # so that no other storage gets its address
-        return tensor
+        return tensor.detach()  # an output that its own node keeps as it is would never be freed, nor the network
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         network(images)
