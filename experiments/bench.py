@@ -94,7 +94,7 @@ def main(
             "freed_memory_kept": kept,
             "kernels": kernels.available(),
             "limits": limits,
-            **measured,
+            **{table: _columns(rows) for table, rows in measured.items()},
         }
         write_atomically(stem.with_name(f"{stem.name}.json"), json.dumps(content) + "\n")
 
@@ -118,6 +118,14 @@ def main(
     print(targets(**measured))
     print(f"written: {stem}.json")
     return 0
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """The rows by column, with four significant digits: thousands of rows with their names would be megabytes."""
+    return {
+        name: [float(f"{row[name]:.4g}") if isinstance(row[name], float) else row[name] for row in rows]
+        for name in (rows[0] if rows else ())
+    }
 
 
 def _layers(network: str, groups: tuple[int, ...], images: int, turns: int) -> list[dict[str, Any]]:

@@ -101,7 +101,9 @@ def test_a_layer_uses_them_and_equals_the_plain_formula(kernel, algorithm):
     assert_close(found, values_and_gradients(plain, x))
 
 
-@pytest.mark.parametrize("x", [random_input(2, 32, 6, 7), torch.zeros(0, 32, 6, 7), torch.zeros(32, 6, 7)])
+@pytest.mark.parametrize(
+    "x", [random_input(2, 32, 6, 7), torch.zeros(2, 32, 6, 7), torch.zeros(0, 32, 6, 7), torch.zeros(32, 6, 7)]
+)
 def test_they_do_not_serve_other_inputs(x):
     assert not kernels.serve(x, torch.zeros(48, 4, 1, 1), 4)
 

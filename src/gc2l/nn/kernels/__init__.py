@@ -27,8 +27,7 @@ _long, _pointer, _int = ctypes.c_long, ctypes.c_void_p, ctypes.c_int
 _ARGUMENTS: dict[str, list[Any]] = {
     "gc2l_add_coarse": [_long] * 3 + [_pointer] * 3,
     "gc2l_take_apart": [_long] * 4 + [_pointer] * 4,
-    "gc2l_coarse_gradients": [_long] * 3 + [_pointer] * 5,
-    "gc2l_put_together": [_long] * 4 + [_pointer] * 5,
+    "gc2l_coarse_gradients": [_long] * 4 + [_pointer] * 6,
     "gc2l_restrict": [_pointer] * 5,
     "gc2l_restrict_backward": [*[_pointer] * 7, _long],
 }
@@ -63,6 +62,8 @@ def available() -> bool:
 def serve(x: Tensor, weight: Tensor, coarse_channels: int) -> bool:
     """Whether they can be used for the image x, that weight, and n m = `coarse_channels`."""
     plain = x.device.type == "cpu" and x.dtype is torch.float32 and x.dim() == 4 and x.numel() > 0
+    # Unlike the framework's passes these read the memory as it lies.
+    plain = plain and x.is_contiguous(memory_format=torch.channels_last)
     return plain and coarse_channels <= MOST_COARSE and available() and not is_watched(x, weight)
 
 
@@ -89,19 +90,14 @@ def take_apart(both: Tensor, coarse: Tensor, groups: int) -> tuple[Tensor, Tenso
 
 def coarse_gradients(gradient: Tensor, z: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of z and C from that of y."""
-    z = z.contiguous()
-    found, z_gradient = _parts(z.shape[1], len(coarse)), torch.empty_like(z)
-    _call("coarse_gradients", *gradient.shape, z.shape[1], gradient, z, _padded(coarse), z_gradient, found)
-    return z_gradient, found.sum(0).T
+    z_gradient = z.new_empty(z.shape)
+    return z_gradient, _coarse_gradients(gradient, z, coarse, 1, z_gradient, None)
 
 
 def put_together(gradient: Tensor, z: Tensor, coarse: Tensor, groups: int) -> tuple[Tensor, Tensor]:
     """The gradients of `take_apart`'s `both` and of C from that of y."""
-    c_out, k = coarse.shape
-    found, both = _parts(k, c_out), z.new_empty(len(z), c_out + k)
-    sizes = (len(z), c_out, c_out // groups, k // groups)
-    _call("put_together", *sizes, gradient, z.contiguous(), _padded(coarse), both, found)
-    return both, found.sum(0).T
+    both = z.new_empty(len(z), sum(coarse.shape))
+    return both, _coarse_gradients(gradient, z, coarse, groups, None, both)
 
 
 def restrict_backward(
@@ -120,7 +116,18 @@ def restrict_backward(
     return x_gradient, found.sum(0).permute(2, 3, 0, 1)
 
 
-def _call(name: str, *arguments: Tensor | int) -> None:
+def _coarse_gradients(
+    gradient: Tensor, z: Tensor, coarse: Tensor, groups: int, z_gradient: Tensor | None, both: Tensor | None
+) -> Tensor:
+    """The gradient of C; that of z is written to one of the last two."""
+    c_out, k = coarse.shape
+    found = _parts(k, c_out)
+    sizes = (len(z), c_out, c_out // groups, k // groups)
+    _call("coarse_gradients", *sizes, gradient, z.contiguous(), _padded(coarse), z_gradient, both, found)
+    return found.sum(0).T
+
+
+def _call(name: str, *arguments: Tensor | int | None) -> None:
     given = [argument.data_ptr() if isinstance(argument, Tensor) else argument for argument in arguments]
     getattr(_library(), f"gc2l_{name}")(*given, torch.get_num_threads())
 

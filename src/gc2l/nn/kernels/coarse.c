@@ -170,41 +170,39 @@ static void gradients(const float *g, long c_out, const float *z, long k, long r
             coarse_gradient_1_1(found + i * c_out + q, z + i, k, g + q, c_out, rows, lanes(c_out - q));
 }
 
-/* The gradients of z (P, k) and, for each thread its part, of C^T (threads, k, c_out), which has to be zero before;
- * g (P, c_out) is that of y, coarse is C (c_out, 16), padded by zeros. */
-void gc2l_coarse_gradients(long P, long c_out, long k, const float *g, const float *z, const float *coarse,
-                           float *z_gradient, float *found, int threads) {
-    long tiles = (P + TILE - 1) / TILE;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int thread = 0; thread < threads; thread++) {
-        float own[TILE * LANES];
-        for (long tile = tiles * thread / threads; tile < tiles * (thread + 1) / threads; tile++) {
-            long first = tile * TILE, rows = smaller(TILE, P - first);
-            gradients(g + first * c_out, c_out, z + first * k, k, rows, coarse, own, found + thread * k * c_out);
-            for (long p = 0; p < rows; p++) store(z_gradient + (first + p) * k, lanes(k), load(0xffff, own + p * LANES));
+/* z's gradient put beside g, for a tile of `rows` pixels. */
+static void put_beside(const block *blocks, long rows, const float *g, long c_out, const float *z_gradient, float *both,
+                       long width) {
+    for (long p = 0; p < rows; p++) {
+        vec coarse_part = load(0xffff, z_gradient + p * LANES);
+        for (long i = 0; i * LANES < width; i++) {
+            vec fine_part = load(blocks[i].low, g + p * c_out + blocks[i].from);
+            store(both + p * width + i * LANES, blocks[i].written,
+                  _mm512_permutex2var_ps(fine_part, blocks[i].index, coarse_part));
         }
     }
 }
 
-/* The same, with z's gradient put beside g: both (P, n, fine + m). */
-void gc2l_put_together(long P, long c_out, long fine, long m, const float *g, const float *z, const float *coarse,
-                       float *both, float *found, int threads) {
-    long k = c_out / fine * m, width = c_out + k, tiles = (P + TILE - 1) / TILE, count = (width + LANES - 1) / LANES;
-    block blocks[count];
+/* The gradient of z, either alone, z_gradient (P, k), or beside that of y, both (P, n, fine + m); the other pointer is
+ * NULL. And, for each thread its part, that of C^T, found (threads, k, c_out), which has to be zero before. g (P, c_out) is
+ * the gradient of y, coarse is C (c_out, 16), padded by zeros. */
+void gc2l_coarse_gradients(long P, long c_out, long fine, long m, const float *g, const float *z, const float *coarse,
+                           float *z_gradient, float *both, float *found, int threads) {
+    long k = c_out / fine * m, width = c_out + k, tiles = (P + TILE - 1) / TILE;
+    block blocks[(width + LANES - 1) / LANES];
     blocks_of_both(blocks, c_out, fine, m);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int thread = 0; thread < threads; thread++) {
         float own[TILE * LANES];
         for (long tile = tiles * thread / threads; tile < tiles * (thread + 1) / threads; tile++) {
             long first = tile * TILE, rows = smaller(TILE, P - first);
-            gradients(g + first * c_out, c_out, z + first * k, k, rows, coarse, own, found + thread * k * c_out);
-            for (long p = 0; p < rows; p++) {
-                const float *row = g + (first + p) * c_out;
-                vec coarse_part = load(0xffff, own + p * LANES);
-                for (long i = 0; i < count; i++)
-                    store(both + (first + p) * width + i * LANES, blocks[i].written,
-                          _mm512_permutex2var_ps(load(blocks[i].low, row + blocks[i].from), blocks[i].index, coarse_part));
-            }
+            const float *upstream = g + first * c_out;
+            gradients(upstream, c_out, z + first * k, k, rows, coarse, own, found + thread * k * c_out);
+            if (both)
+                put_beside(blocks, rows, upstream, c_out, own, both + first * width, width);
+            else
+                for (long p = 0; p < rows; p++)
+                    store(z_gradient + (first + p) * k, lanes(k), load(0xffff, own + p * LANES));
         }
     }
 }
