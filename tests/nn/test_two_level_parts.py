@@ -30,3 +30,14 @@ def test_the_parts_make_the_layer(kernel, stride, padding, dilation, groups, coa
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     gradients = [torch.autograd.grad(y, tensors, upstream) for y in (found, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+
+
+def test_the_restriction_of_an_input_in_the_usual_format():
+    """Padding that convolutions cannot do leaves x so; single precision is what the compiled passes take."""
+    geometry = Geometry((1, 1), (1, 1), (1, 1), 3)
+    x, r = random_input(2, 6, 7, 8).float().requires_grad_(), random_input(3, 2, 3, 3).float().requires_grad_()
+    found, expected = Restriction.apply(x, r, geometry), geometry.convolve(x, r, None).movedim(1, 0)
+    upstream = random_input(*expected.shape).float()
+    gradients = [torch.autograd.grad(z, (x, r), upstream) for z in (found, expected)]
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
