@@ -1,5 +1,6 @@
-"""The compiled passes give what the framework's give in float64, and keep out of the way where they do not belong."""
+"""The compiled functions give what the framework gives in float64, and keep out of the way where they do not belong."""
 
+import copy
 import platform
 import shutil
 from unittest import mock
@@ -10,7 +11,7 @@ from nn.layers import random_input
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gc2l.nn import TwoLevelGroupConv2d, kernels, two_level_passes
+from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d, kernels, two_level_passes
 from gc2l.nn.geometry import Geometry
 from gc2l.nn.pointwise import rows
 
@@ -89,6 +90,81 @@ def test_passes_over_the_input(groups, m, own, fine, kernel, stride, padding, di
 
 
 @needs_kernels
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    ("padding", "size"),
+    [((1, 1), (8, 8)), ((0, 2), (9, 12)), ((2, 0), (3, 17)), ((1, 1), (1, 1)), ((2, 2), (1, 2)), ((0, 0), (3, 3))],
+)
+@pytest.mark.parametrize(("groups", "m", "own", "fine"), [*CHANNELS, (4, 1, 4, 8), (2, 2, 13, 47), (2, 0, 20, 33)])
+def test_the_convolution(groups, m, own, fine, padding, size, threads):
+    make = {"groups": groups, "padding": padding, "algorithm": "direct"}
+    if m:
+        layer = TwoLevelGroupConv2d(groups * own, groups * fine, 3, coarse_channels=m, **make)
+    else:
+        layer = GroupConv2d(groups * own, groups * fine, 3, **make)
+    nn.init.normal_(layer.bias)
+    plain = copy.deepcopy(layer).double()
+    plain.algorithm = "separate" if m else "grouped"
+    x = random_input(5, groups * own, *size)
+    with using_threads(threads), mock.patch.object(kernels, "_call", wraps=kernels._call) as called:
+        found = values_and_gradients(layer, x.float())
+    assert [call.args[0] for call in called.call_args_list] == ["convolve", "convolve_backward"]
+    assert_close(found, values_and_gradients(plain, x))
+
+
+@needs_kernels
+@pytest.mark.parametrize("cls", [GroupConv2d, TwoLevelGroupConv2d])
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"kernel_size": 3, "stride": 2},
+        {"kernel_size": 3, "dilation": 2},
+        {"kernel_size": 3, "padding": 3},
+        {"kernel_size": (1, 3)},
+    ],
+)
+def test_other_convolutions_go_without_it(geometry, cls):
+    layer = cls(32, 32, groups=2, algorithm="direct", **geometry)
+    plain = copy.deepcopy(layer).double()
+    plain.algorithm = "auto"
+    x = random_input(2, 32, 9, 8)
+    with mock.patch.object(kernels, "convolve") as called:
+        found = values_and_gradients(layer, x.float())
+    assert not called.called
+    assert_close(found, values_and_gradients(plain, x))
+
+
+@needs_kernels
+@pytest.mark.parametrize("cls", [GroupConv2d, TwoLevelGroupConv2d])
+def test_second_derivatives_of_the_convolution(cls):
+    layer = cls(8, 8, 3, groups=2, padding=1, bias=False, algorithm="direct")
+    plain = copy.deepcopy(layer).double()
+    x = random_input(1, 8, 4, 4)
+
+    def second(layer, x):
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        (first,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), [x, *layer.parameters()])
+
+    assert_close(second(layer, x.float()), second(plain, x))
+
+
+@needs_kernels
+@pytest.mark.parametrize("cls", [GroupConv2d, TwoLevelGroupConv2d])
+def test_a_mode_that_begins_between_the_passes_sees_the_backward_pass(cls):
+    layer = cls(32, 32, 3, groups=2, padding=1, algorithm="direct")
+    x = random_input(2, 32, 6, 6, dtype=torch.float32).contiguous(memory_format=torch.channels_last).requires_grad_()
+    expected = values_and_gradients(layer, x.detach())
+    y = layer(x)
+    upstream = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view(y.shape).float()
+    with FlopCounterMode(display=False) as counter:
+        found = [y, *torch.autograd.grad(y, [x, *layer.parameters()], upstream)]
+    # Two products, each with two operations for each of 9 taps, 16 inputs and 32 outputs, and 72 pixels.
+    assert counter.get_total_flops() >= 2 * 2 * 9 * 16 * 32 * 72
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@needs_kernels
 @pytest.mark.parametrize("algorithm", ["fused", "dense_restriction", "matmul"])
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_a_layer_uses_them_and_equals_the_plain_formula(kernel, algorithm):
@@ -112,16 +188,18 @@ def test_they_do_not_serve_many_coarse_channels():
     assert not kernels.serve(torch.zeros(1, 34, 3, 3), torch.zeros(34, 17, 1, 1), 17)
 
 
-def test_nothing_is_hidden_from_a_mode_that_watches_operations():
-    layer, x = two_level(kernel_size=3, padding=1, algorithm="fused"), torch.randn(1, 32, 6, 7)
+@pytest.mark.parametrize("algorithm", ["fused", "direct"])
+def test_nothing_is_hidden_from_a_mode_that_watches_operations(algorithm):
+    layer, x = two_level(kernel_size=3, padding=1, algorithm=algorithm), torch.randn(1, 32, 6, 7)
     with FlopCounterMode(display=False), mock.patch.object(kernels, "_call") as called:
         layer(x)
     assert not called.called
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning", "ignore::torch.jit.TracerWarning")
-def test_a_traced_layer_computes_the_layer():
-    layer = two_level(kernel_size=3, padding=1, algorithm="fused")
+@pytest.mark.parametrize("algorithm", ["fused", "direct"])
+def test_a_traced_layer_computes_the_layer(algorithm):
+    layer = two_level(kernel_size=3, padding=1, algorithm=algorithm)
     traced = torch.jit.trace(layer, torch.randn(2, 32, 6, 7))
     x = torch.randn(2, 32, 6, 7)
     torch.testing.assert_close(traced(x), layer(x), rtol=1e-4, atol=1e-5)

@@ -1,7 +1,7 @@
 """Which of several ways to compute a layer is the fastest: rules from measurements, see results/bench/NOTES.md.
 
-The rules look at static facts only (channels, kernel, groups, device, number format, memory format), never at a clock
-or at the batch, so that two runs of one configuration compute the same numbers.
+The rules look at static facts only (channels, kernel, groups, device, number format, memory format, sizes), never at a
+clock, so that two runs of one configuration compute the same numbers.
 """
 
 from functools import cache
@@ -19,6 +19,10 @@ SMALL_GROUP_PRODUCT = 6144
 SMALL_TWO_LEVEL_PRODUCT = 24576
 # Where a matrix product has its input and output copied, to channels last and back.
 SMALL_TWO_LEVEL_COPIED_PRODUCT = 65536
+# What the compiled convolution wants: weights and images that stay in a core's cache, and images for every thread.
+MOST_DIRECT_CHANNELS = 80  # of one group
+MOST_DIRECT_NUMBERS = 196608  # of one image
+LEAST_DIRECT_IMAGES = 4  # for each thread, if there are several
 
 
 def check_algorithm(algorithm: str, known: tuple[str, ...]) -> None:
@@ -40,15 +44,20 @@ def choose_group(conv: nn.Conv2d, x: Tensor) -> str:
     return _group(conv, x) if _measured(conv, x) else "grouped"
 
 
-def choose_two_level(conv: nn.Conv2d, x: Tensor) -> str:
-    """The fastest algorithm of `TwoLevelGroupConv2d` for x."""
+def choose_two_level(conv: nn.Conv2d, x: Tensor, coarse_channels: int) -> str:
+    """The fastest algorithm of `TwoLevelGroupConv2d` with n m = `coarse_channels` for x."""
     if wants_formula():
         return "separate"
     if _on_tiles(x):
         return "folded" if conv.in_channels <= 160 else "separate"
     if not _measured(conv, x):
         return "separate"
-    return _two_level_pointwise(conv, x) if conv.kernel_size == (1, 1) else _two_level(conv, x)
+    if conv.kernel_size == (1, 1):
+        return _two_level_pointwise(conv, x)
+    # A few channels each are too little work beside what a group costs; better all groups together.
+    enough = 8 if conv.in_channels // conv.groups >= 8 else 16
+    direct = conv.out_channels // conv.groups >= enough and coarse_channels <= kernels.MOST_COARSE
+    return "direct" if direct and _fits_direct(conv, x) else _two_level(conv, x)
 
 
 def by_parts(conv: nn.Conv2d, x: Tensor) -> bool:
@@ -69,9 +78,24 @@ def _group(conv: nn.Conv2d, x: Tensor) -> str:
         if conv.in_channels * conv.out_channels <= SMALL_GROUP_PRODUCT:
             return "folded"
         return "matmul" if is_channels_last(x) and max(conv.stride) == 1 else "grouped"
+    per_group = conv.out_channels // conv.groups
+    # Groups of exactly 16 suit the framework's kernel, unless images are large and weights small.
+    narrow = 10 <= per_group <= 40 and (per_group != 16 or conv.in_channels <= 64)
+    if narrow and conv.in_channels > 16 and is_channels_last(x) and _fits_direct(conv, x):
+        return "direct"
     # In the usual format the framework's kernels want groups of a multiple of 8 channels.
-    unfit = not is_channels_last(x) and conv.out_channels // conv.groups % 8 and conv.in_channels > conv.groups
+    unfit = not is_channels_last(x) and per_group % 8 and conv.in_channels > conv.groups
     return "channels_last" if unfit else "grouped"
+
+
+def _fits_direct(conv: nn.Conv2d, x: Tensor) -> bool:
+    """Whether the compiled convolution can be used, and x and the weights are of the size that it was made for."""
+    threads = torch.get_num_threads()
+    possible = (conv.kernel_size, conv.stride, conv.dilation) == ((3, 3), (1, 1), (1, 1)) and kernels.available()
+    possible = possible and max(conv._reversed_padding_repeated_twice) <= 2
+    small = max(conv.in_channels, conv.out_channels) <= MOST_DIRECT_CHANNELS * conv.groups
+    small = small and x.numel() <= MOST_DIRECT_NUMBERS * len(x)
+    return possible and small and (threads == 1 or len(x) >= LEAST_DIRECT_IMAGES * threads)
 
 
 def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:

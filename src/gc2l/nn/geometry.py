@@ -19,6 +19,23 @@ class Geometry(NamedTuple):
         """Convolve x with these settings; `groups` takes the place of the number kept here."""
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups or self.groups)
 
+    def convolve_backward(self, gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The gradients of x and of the weight from that of `convolve`'s output, by the framework."""
+        x_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
+            gradient,
+            x,
+            weight,
+            None,
+            self.stride,
+            self.padding,
+            self.dilation,
+            False,
+            (0, 0),
+            self.groups,
+            (True, True, False),
+        )
+        return x_gradient, weight_gradient
+
     def output_size(self, size: tuple[int, int], kernel: tuple[int, int]) -> tuple[int, int]:
         """(H', W') for an input of `size` (H, W)."""
         height, width = (

@@ -4,9 +4,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from gc2l.nn import kernels
 from gc2l.nn.algorithms import check_algorithm, choose_group
 from gc2l.nn.blocks import block_diagonal
 from gc2l.nn.convolution import check_groups, convolve, kaiming_normal, standard_convolution
+from gc2l.nn.direct import DirectGroupConv
 from gc2l.nn.geometry import is_channels_last, padded_input
 from gc2l.nn.pointwise import ChannelsLast, GroupedProduct, pointwise_input
 from gc2l.nn.traced import autocast, wants_formula
@@ -23,8 +25,9 @@ class GroupConv2d(nn.Conv2d):
         out_channels: c_out.
         kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
         groups: n, a divisor of c_in and c_out.
-        algorithm: how the same numbers are computed. "grouped": the framework's kernel. "channels_last": the same in
-            that memory format, with copies before and after. "folded": as the standard convolution. "matmul": for 1 x 1
+        algorithm: how the same numbers are computed. "grouped": the framework's kernel. "direct": a compiled one of our
+            own for 3 x 3 (`kernels.convolve`), where it serves. "channels_last": the framework's in that memory format,
+            with copies before and after. "folded": as the standard convolution. "matmul": for 1 x 1
             kernels, one matrix product for each group. "auto" takes what was measured to be the fastest. It can be
             changed at any time, and is no part of the state.
 
@@ -37,7 +40,7 @@ class GroupConv2d(nn.Conv2d):
         ValueError: groups < 1, groups does not divide both channel counts, or an unknown algorithm.
     """
 
-    ALGORITHMS: tuple[str, ...] = ("auto", "grouped", "channels_last", "folded", "matmul")
+    ALGORITHMS: tuple[str, ...] = ("auto", "grouped", "direct", "channels_last", "folded", "matmul")
 
     def __init__(
         self,
@@ -88,6 +91,11 @@ class GroupConv2d(nn.Conv2d):
             return super().forward(ChannelsLast.apply(x, 1, 1)).contiguous()
         if algorithm == "matmul" and self.kernel_size != (1, 1):
             raise ValueError(f"algorithm='matmul' of a group convolution needs kernel_size=1, not {self.kernel_size}")
+        if algorithm == "direct" and not wants_formula() and x.dim() == 4 and x.numel():
+            padded, geometry = padded_input(self, x)
+            seen, weight, bias = autocast(padded, self.weight, self.bias)
+            if kernels.convolve_whole(seen, weight, 0, geometry):
+                return DirectGroupConv.apply(seen, weight, bias, geometry)
         if algorithm == "matmul" and not wants_formula() and x.dim() == 4 and x.numel():
             padded, geometry = padded_input(self, x)
             seen = pointwise_input(padded, geometry)

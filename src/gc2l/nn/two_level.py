@@ -38,8 +38,9 @@ class TwoLevelGroupConv2d(GroupConv2d):
         kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
         groups: n, a divisor of c_in and c_out.
         coarse_channels: m, representatives per group; the paper has 1.
-        algorithm: how the same numbers are computed. "separate": the equation as it stands. "fused": A_j and r_j as one
-            group convolution (the paper's). "dense_restriction": r as one standard convolution in the forward pass.
+        algorithm: how the same numbers are computed. "separate": the equation as it stands. "direct": all of it in one
+            compiled kernel (`kernels.convolve`) where that serves, else as "fused". "fused": A_j and r_j as one group
+            convolution (the paper's). "dense_restriction": r as one standard convolution in the forward pass.
             "matmul": r as a matrix product, and A too when the kernel is 1 x 1. "folded": all as the standard
             convolution. "auto" takes what was measured to be the fastest. It can be changed at any time, and is no
             part of the state. Compilers, export and the transforms of `torch.func` always see the formula itself.
@@ -55,7 +56,7 @@ class TwoLevelGroupConv2d(GroupConv2d):
             unknown algorithm.
     """
 
-    ALGORITHMS = ("auto", "separate", "fused", "dense_restriction", "matmul", "folded")
+    ALGORITHMS = ("auto", "separate", "direct", "fused", "dense_restriction", "matmul", "folded")
 
     restriction_weight: nn.Parameter
     coarse_weight: nn.Parameter
@@ -131,7 +132,8 @@ class TwoLevelGroupConv2d(GroupConv2d):
 
     def chosen_algorithm(self, x: Tensor) -> str:
         """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
-        return choose_two_level(self, x) if self.algorithm == "auto" else self.algorithm
+        coarse = self.groups * self.coarse_channels
+        return choose_two_level(self, x, coarse) if self.algorithm == "auto" else self.algorithm
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable.

@@ -11,15 +11,16 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
+from gc2l.nn import kernels
 from gc2l.nn.algorithms import choose_passes
 from gc2l.nn.blocks import block_diagonal
 from gc2l.nn.geometry import Geometry, is_channels_last
 from gc2l.nn.pointwise import ChannelsLast, grouped_product, grouped_product_backward, image, pointwise_input, rows
-from gc2l.nn.traced import formula_gradients
+from gc2l.nn.traced import formula_gradients, is_watched
 from gc2l.nn.two_level_formulas import fused_parts, fused_weight, separate
 
 LAST = torch.channels_last
-HAND_WRITTEN = ("fused", "dense_restriction", "matmul")
+HAND_WRITTEN = ("direct", "fused", "dense_restriction", "matmul")
 
 
 def accumulated(
@@ -62,7 +63,11 @@ class AccumulatedTwoLevel(Function):
     ) -> Tensor:
         """Compute y (N, c_out, H', W')."""
         passes, c = choose_passes(x, weight, coarse.shape[1]), coarse.flatten(1)
-        if algorithm == "fused":
+        if algorithm == "direct" and kernels.convolve_whole(x, weight, c.shape[1], geometry):
+            y, z = kernels.convolve(x, weight, restriction, c, geometry)
+            if bias is not None:
+                y += bias[:, None, None]
+        elif algorithm in ("direct", "fused"):
             both_weight = fused_weight(weight, restriction, geometry.groups).contiguous(memory_format=LAST)
             both = geometry.convolve(x, both_weight, None).contiguous(memory_format=LAST)
             pixels, z = passes.take_apart(rows(both), c, geometry.groups)
@@ -99,18 +104,24 @@ class AccumulatedTwoLevel(Function):
         upstream = rows(gradient)  # (N H' W', c_out)
         bias_gradient = None if bias is None else upstream.sum(0)
         passes, c = choose_passes(x, weight, coarse.shape[1]), coarse.flatten(1)
-        if ctx.algorithm == "matmul":
+        direct = ctx.algorithm == "direct" and kernels.convolve_whole(x, weight, c.shape[1], geometry)
+        if direct and not is_watched(gradient):
+            found = kernels.convolve_backward(gradient, x, z, weight, restriction, c, geometry)
+            x_gradient, weight_gradient, restriction_gradient, coarse_gradient = found
+        elif ctx.algorithm == "matmul":
             z_gradient, coarse_gradient = passes.coarse_gradients(upstream, z, c)
             if _is_product(weight, ctx.algorithm):
                 x_gradient, weight_gradient = grouped_product_backward(gradient, x, weight, geometry.groups)
             else:
-                x_gradient, weight_gradient = _convolution_backward(gradient, x, weight, geometry)
+                x_gradient, weight_gradient = geometry.convolve_backward(
+                    gradient, x, weight.contiguous(memory_format=LAST)
+                )
                 x_gradient = x_gradient.contiguous(memory_format=LAST)
             _, restriction_gradient = passes.restrict_backward(z_gradient, x, restriction, geometry, x_gradient)
         else:
             pixels, coarse_gradient = passes.put_together(upstream, z, c, geometry.groups)
-            both_weight = fused_weight(weight, restriction, geometry.groups)
-            x_gradient, both_gradient = _convolution_backward(image(pixels, gradient), x, both_weight, geometry)
+            both_weight = fused_weight(weight, restriction, geometry.groups).contiguous(memory_format=LAST)
+            x_gradient, both_gradient = geometry.convolve_backward(image(pixels, gradient), x, both_weight)
             sizes = (len(weight) // geometry.groups, len(restriction) // geometry.groups)
             weight_gradient, restriction_gradient = fused_parts(both_gradient, *sizes)
         coarse_gradient = coarse_gradient.reshape(coarse.shape)
@@ -119,12 +130,3 @@ class AccumulatedTwoLevel(Function):
 
 def _is_product(weight: Tensor, algorithm: str) -> bool:
     return algorithm == "matmul" and weight.shape[2:] == (1, 1)
-
-
-def _convolution_backward(gradient: Tensor, x: Tensor, weight: Tensor, to: Geometry) -> tuple[Tensor, Tensor]:
-    """The gradients of x and of the weight."""
-    weight = weight.contiguous(memory_format=LAST)
-    x_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
-        gradient, x, weight, None, to.stride, to.padding, to.dilation, False, (0, 0), to.groups, (True, True, False)
-    )
-    return x_gradient, weight_gradient

@@ -4,21 +4,12 @@
  * group convolution of A and r yields, (P, n, fine + m): for each group its c_out/n channels and then its m coarse ones.
  */
 
-#include "vectors.h"
+#include "passes.h"
 
 #define PIXELS 8 /* at once: with two vectors each, 16 of the 32 registers */
 #define TILE 16  /* pixels whose gradients stay in the innermost cache */
 
-/* Sixteen numbers of a row that are gathered from at most two vectors. */
-typedef struct {
-    __m512i index;         /* into the two vectors */
-    long from;             /* where the first vector starts */
-    __mmask16 low, high;   /* what may be read of the first and of the second */
-    __mmask16 written;
-} block;
-
-/* Blocks of y's row: its channels within a row of both, or where fine = c_out and m = 0, in their places. */
-static void blocks_of_output(block *blocks, long c_out, long fine, long m) {
+void blocks_of_output(block *blocks, long c_out, long fine, long m) {
     long width = c_out + c_out / fine * m;
     for (long q = 0; q < c_out; q += LANES, blocks++) {
         int index[LANES];
@@ -82,6 +73,11 @@ static void add_products(const block *blocks, long rows, const float *from, long
         add_product_8_2(blocks + i, from, width, z, k, coarse + i * LANES, c_out, y + i * LANES);
     for (; i < count; i++)
         add_product_8_1(blocks + i, from, width, z, k, coarse + i * LANES, c_out, y + i * LANES);
+}
+
+void add_products_of_rows(const block *blocks, long P, float *y, const float *z, long k, const float *coarse, long c_out) {
+    for (long p = 0; p < P; p += PIXELS)
+        add_products(blocks, smaller(PIXELS, P - p), y + p * c_out, c_out, z + p * k, k, coarse, c_out, y + p * c_out);
 }
 
 /* y += C z in place; coarse is C^T (k, c_out). */
@@ -168,6 +164,12 @@ static void gradients(const float *g, long c_out, const float *z, long k, long r
     for (; q < c_out; q += LANES)
         for (long i = 0; i < k; i++)
             coarse_gradient_1_1(found + i * c_out + q, z + i, k, g + q, c_out, rows, lanes(c_out - q));
+}
+
+void coarse_gradients_of_rows(long P, long c_out, const float *g, const float *z, long k, const float *coarse,
+                              float *z_gradient, float *found) {
+    for (long p = 0; p < P; p += TILE)
+        gradients(g + p * c_out, c_out, z + p * k, k, smaller(TILE, P - p), coarse, z_gradient + p * LANES, found);
 }
 
 /* z's gradient put beside g, for a tile of `rows` pixels. */

@@ -3,16 +3,9 @@
  * All is channels last: x (N, H, W, c_in), z (P, k) with P = N H' W' and k = n m; r is stored by taps, (k_h, k_w, k, c_in/n).
  */
 
-#include "vectors.h"
+#include "passes.h"
 
 #define PIXELS 8
-
-/* Sizes; pairs are (vertical, horizontal). The order is that of the Python side. */
-typedef struct {
-    long images, height, width, c_in, groups, k;
-    long k_h, k_w, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w;
-    long out_height, out_width;
-} layer;
 
 /* Add what a row of taps sees of one group to the lanes of `PIXELS` sums; columns are the pixels of x that the outputs
  * see, from the first output's first tap on. */

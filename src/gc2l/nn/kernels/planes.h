@@ -1,0 +1,67 @@
+/* Images as the convolution wants them: planes (groups, blocks, rows, columns, 16) with zeros around. A block is 16 channels
+ * of one group; one pixel's lie beside each other, and pixels follow each other however many channels there are.
+ */
+#ifndef GC2L_PLANES_H
+#define GC2L_PLANES_H
+
+#include "passes.h"
+
+#define TAPS 3
+#define QUAD 4 /* pixels beside each other */
+
+typedef struct {
+    long groups, channels, height, width; /* channels of one group */
+    long padding_h, padding_w;
+    long pitch, size; /* numbers from row to row, and in one plane */
+} planes;
+
+INLINE long blocks_of(long channels) { return (channels + LANES - 1) / LANES; }
+
+INLINE planes planes_of(long groups, long channels, long height, long width, long padding_h, long padding_w) {
+    long pitch = (width + 2 * padding_w + QUAD - 1) * LANES;
+    return (planes){groups, channels, height, width, padding_h, padding_w, pitch, (height + 2 * padding_h) * pitch};
+}
+
+INLINE planes planes_of_input(const layer *l) {
+    return planes_of(l->groups, l->c_in / l->groups, l->height, l->width, l->padding_h, l->padding_w);
+}
+
+/* Of the gradient of y, with that of z beside each group's. The gradient of x is their convolution, with this padding. */
+INLINE planes planes_of_gradient(const layer *l, long c_out) {
+    return planes_of(l->groups, (c_out + l->k) / l->groups, l->out_height, l->out_width, TAPS - 1 - l->padding_h,
+                     TAPS - 1 - l->padding_w);
+}
+
+INLINE long numbers_in(const planes *s) { return s->groups * blocks_of(s->channels) * s->size; }
+
+/* Spread an image (H, W, groups own), and what lies beside it, (H, W, 16) with m channels of each group, if m > 0. */
+INLINE void fill(const planes *s, const float *image, const float *beside, long m, float *to) {
+    long own = s->channels - m, blocks = blocks_of(s->channels);
+    for (long h = 0; h < s->height; h++)
+        for (long p = 0; p < s->width; p++, image += s->groups * own) {
+            float *place = to + (h + s->padding_h) * s->pitch + (p + s->padding_w) * LANES;
+            for (long j = 0; j < s->groups; j++, place += blocks * s->size) {
+                for (long q = 0; q < own; q += LANES)
+                    store(place + q / LANES * s->size, 0xffff, load(lanes(own - q), image + j * own + q));
+                for (long i = 0; i < m; i++)
+                    place[(own + i) / LANES * s->size + (own + i) % LANES] = beside[(h * s->width + p) * LANES + j * m + i];
+            }
+        }
+}
+
+/* What is needed next, asked for bit by bit while this is computed: reading it at once would leave the sums waiting. */
+typedef struct {
+    const float *next, *end;
+    long share; /* for each step */
+} ahead;
+
+INLINE ahead ahead_of(const float *from, long numbers, long steps) {
+    return (ahead){from, from + numbers, ((numbers / LANES + steps - 1) / steps) * LANES};
+}
+
+INLINE void ask(ahead *a) {
+    const float *end = a->end - a->next < a->share ? a->end : a->next + a->share;
+    for (; a->next < end; a->next += LANES) _mm_prefetch((const char *)a->next, _MM_HINT_T1);
+}
+
+#endif
