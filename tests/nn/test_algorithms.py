@@ -1,6 +1,7 @@
 """Every algorithm gives the numbers of the dense equivalent, forward and backward, whatever the layer and the input."""
 
 import copy
+from unittest import mock
 
 import pytest
 import torch
@@ -257,6 +258,24 @@ def test_auto_takes_the_compiled_convolution_where_it_pays(cls, groups):
     assert chosen(groups=1) != "direct" and chosen(x.expand(8, 160, 8, 8).repeat(1, 1, 8, 8)) != "direct"
     if cls is TwoLevelGroupConv2d:
         assert chosen(coarse_channels=9) != "direct"
+
+
+@pytest.mark.parametrize("cls", [GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d])
+def test_folded_pointwise_layers_are_matrix_products(cls):
+    layer = cls(6, 9, 1, groups=3, algorithm="folded")
+    nn.init.normal_(layer.bias)
+    dense = layer.to_dense().double()
+    x = random_input(2, 6, 5, 4).contiguous(memory_format=torch.channels_last)
+    with mock.patch("torch.nn.functional.conv2d") as called:
+        found = values_and_gradient(layer, x.float())
+    assert not called.called
+    torch.testing.assert_close(found, [t.float() for t in values_and_gradient(dense, x)], rtol=1e-5, atol=1e-5)
+
+
+def values_and_gradient(layer, x):
+    x.requires_grad_()
+    y = layer(x)
+    return [y, *torch.autograd.grad(y.square().sum(), x)]
 
 
 @pytest.mark.parametrize("cls", [GroupConv2d, TwoLevelGroupConv2d])

@@ -16,7 +16,7 @@ from gc2l.nn.traced import wants_formula
 
 # c_in c_out up to which a 1 x 1 convolution is bound by memory: the standard convolution then costs no more.
 SMALL_GROUP_PRODUCT = 6144
-SMALL_TWO_LEVEL_PRODUCT = 24576
+SMALL_TWO_LEVEL_PRODUCT = 16384
 # Where a matrix product has its input and output copied, to channels last and back.
 SMALL_TWO_LEVEL_COPIED_PRODUCT = 65536
 # What the compiled convolution wants: weights and images that stay in a core's cache, and images for every thread.

@@ -4,8 +4,10 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import skip_init
+
+from gc2l.nn.geometry import padded_input
+from gc2l.nn.pointwise import dense_product
 
 
 def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible: bool = True) -> None:
@@ -29,10 +31,14 @@ def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible:
 
 def convolve(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
     """Convolve x with the stride, padding and dilation of `conv`, but with the weight, bias and groups given."""
-    if conv.padding_mode == "zeros":
-        return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, groups)
-    padded = F.pad(x, conv._reversed_padding_repeated_twice, mode=conv.padding_mode)
-    return F.conv2d(padded, weight, bias, conv.stride, 0, conv.dilation, groups)
+    padded, geometry = padded_input(conv, x)
+    return geometry.convolve(padded, weight, bias, groups)
+
+
+def convolve_dense(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same as a standard convolution."""
+    padded, geometry = padded_input(conv, x)
+    return dense_product(padded, weight, bias, geometry)
 
 
 def standard_convolution(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:

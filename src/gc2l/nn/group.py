@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from gc2l.nn import kernels
 from gc2l.nn.algorithms import check_algorithm, choose_group
 from gc2l.nn.blocks import block_diagonal
-from gc2l.nn.convolution import check_groups, convolve, kaiming_normal, standard_convolution
+from gc2l.nn.convolution import check_groups, convolve_dense, kaiming_normal, standard_convolution
 from gc2l.nn.direct import DirectGroupConv
 from gc2l.nn.geometry import is_channels_last, padded_input
 from gc2l.nn.pointwise import ChannelsLast, GroupedProduct, pointwise_input
@@ -86,7 +86,7 @@ class GroupConv2d(nn.Conv2d):
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
         algorithm = self.chosen_algorithm(x)
         if algorithm == "folded":
-            return convolve(self, x, block_diagonal(self.weight, self.groups), self.bias, groups=1)
+            return convolve_dense(self, x, block_diagonal(self.weight, self.groups), self.bias)
         if algorithm == "channels_last" and x.dim() == 4 and not is_channels_last(x) and not wants_formula():
             return super().forward(ChannelsLast.apply(x, 1, 1)).contiguous()
         if algorithm == "matmul" and self.kernel_size != (1, 1):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gc2l.nn.convolution import check_groups, convolve, kaiming_normal, standard_convolution
+from gc2l.nn.convolution import check_groups, convolve_dense, kaiming_normal, standard_convolution
 
 
 class LearnableGroupConv2d(nn.Conv2d):
@@ -86,7 +86,7 @@ class LearnableGroupConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        return convolve(self, x, self.dense_weight(), self.bias, groups=1)
+        return convolve_dense(self, x, self.dense_weight(), self.bias)
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""

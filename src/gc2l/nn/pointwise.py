@@ -1,4 +1,4 @@
-"""Group convolution with a 1 x 1 kernel as one matrix product for each group, without a copy of input or output."""
+"""Convolution with a 1 x 1 kernel as one matrix product for each group, without a copy of input or output."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from gc2l.nn.geometry import Geometry, is_channels_last
-from gc2l.nn.traced import formula_gradients
+from gc2l.nn.traced import formula_gradients, wants_formula
 
 
 def rows(x: Tensor) -> Tensor:
@@ -78,8 +78,23 @@ def grouped_product_backward(gradient: Tensor, x: Tensor, weight: Tensor, groups
         strict=True,
     ):
         torch.mm(g_j, a_j, out=dx_j)
-        torch.mm(g_j.T, x_j, out=da_j)
+        # With the narrow matrix on the left.
+        if x_j.shape[1] < g_j.shape[1]:
+            da_j.copy_((x_j.T @ g_j).T)
+        else:
+            torch.mm(g_j.T, x_j, out=da_j)
     return image(x_gradient, x), weight_gradient.view_as(weight)
+
+
+def dense_product(x: Tensor, weight: Tensor, bias: Tensor | None, to: Geometry) -> Tensor:
+    """The standard convolution with weight (c_out, c_in, k_h, k_w); where the kernel is 1 x 1, as a matrix product."""
+    pointwise = weight.shape[2:] == (1, 1) and (to.stride, to.padding) == ((1, 1), (0, 0))
+    if wants_formula() or not pointwise or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return to.convolve(x, weight, bias, groups=1)
+    # Measured in float32: the framework's 1 x 1 kernel takes a fifth more time where channels are few.
+    if x.dim() != 4 or not x.numel() or not is_channels_last(x) or x.dtype is not torch.float32:
+        return to.convolve(x, weight, bias, groups=1)
+    return GroupedProduct.apply(x, weight, bias, 1)
 
 
 class GroupedProduct(Function):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from gc2l.nn.convolution import convolve, standard_convolution
+from gc2l.nn.convolution import convolve_dense, standard_convolution
 from gc2l.nn.geometry import is_channels_last
 from gc2l.nn.group import GroupConv2d
 from gc2l.nn.traced import wants_formula
@@ -24,7 +24,7 @@ class ShuffleGroupConv2d(GroupConv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
         if self.chosen_algorithm(x) == "folded":
-            return convolve(self, x, self.dense_weight(), self._shuffled_bias(), groups=1)  # shuffling rows is free
+            return convolve_dense(self, x, self.dense_weight(), self._shuffled_bias())  # shuffling rows is free
         y = super().forward(x)  # (N, c_out, H', W')
         if y.dim() == 4 and y.device.type == "cpu" and y.is_floating_point() and not wants_formula():
             return ChannelShuffle.apply(y, self.groups)

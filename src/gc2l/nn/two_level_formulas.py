@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from gc2l.nn.blocks import block_diagonal
 from gc2l.nn.geometry import Geometry
+from gc2l.nn.pointwise import dense_product
 
 
 def separate(
@@ -38,7 +39,7 @@ def fused(x: Tensor, weight: Tensor, restriction: Tensor, coarse: Tensor, bias: 
 
 def folded(x: Tensor, weight: Tensor, restriction: Tensor, coarse: Tensor, bias: Tensor | None, to: Geometry) -> Tensor:
     """One standard convolution with the weight that the layer equals."""
-    return to.convolve(x, folded_weight(weight, restriction, coarse, to.groups), bias, groups=1)
+    return dense_product(x, folded_weight(weight, restriction, coarse, to.groups), bias, to)
 
 
 def fused_weight(weight: Tensor, restriction: Tensor, groups: int) -> Tensor:

@@ -40,7 +40,7 @@ _ARGUMENTS: dict[str, list[Any]] = {
 
 
 class _Layer(ctypes.Structure):
-    """The struct `layer` of restriction.c."""
+    """The struct `layer` of passes.h."""
 
     _fields_: ClassVar = [(name, _long) for name in (
         "images", "height", "width", "c_in", "groups", "k", "k_h", "k_w", "stride_h", "stride_w", "padding_h",
@@ -108,7 +108,7 @@ def convolve_backward(
     coarse: Tensor | None,
     geometry: Geometry,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, A, r and C from that of y, an image; without r and C the last two are empty."""
+    """The gradients of x, A, r and C from that of y, an image; without r and C, and z, the last two are empty."""
     c_out, groups = len(weight), geometry.groups
     layer = _layer(x, weight, geometry, 0 if coarse is None else coarse.shape[1])
     fine, m, own = c_out // groups, layer.k // groups, weight.shape[1]
