@@ -19,7 +19,7 @@ $(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/nn/kernels/*.[ch])
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[suite,dev]'
-	@$(RUN) -c 'from gc2l.nn import kernels; kernels.available() or print("without the compiled passes of GC-2L: no C compiler, or no AVX-512")'
+	@$(RUN) -c 'from gc2l.nn import kernels; kernels.available() or print("without the compiled kernels of GC-2L: no C compiler, or no AVX-512")'
 	@touch $@
 
 .PHONY: help

@@ -77,7 +77,7 @@ def main(
     print(
         f"{torch.get_num_threads()} threads; matrix products {limits['flops'] / 1e9:.0f} GFLOP/s, "
         f"copies {limits['bytes_per_second'] / 1e9:.1f} GB/s; "
-        f"GC-2L with{'' if kernels.available() else 'out'} its compiled passes\n"
+        f"GC-2L with{'' if kernels.available() else 'out'} its compiled kernels\n"
     )
     environment = describe_environment(ROOT)
     measured: dict[str, list[dict[str, Any]]] = {"layers": [], "steps": [], "loops": []}
