@@ -17,6 +17,7 @@ from gc2l.nn.traced import wants_formula
 # c_in c_out up to which a 1 x 1 convolution is bound by memory: the standard convolution then costs no more.
 SMALL_GROUP_PRODUCT = 6144
 SMALL_TWO_LEVEL_PRODUCT = 16384
+SMALL_TWO_LEVEL_MANY_GROUPS_PRODUCT = 24576
 # Where a matrix product has its input and output copied, to channels last and back.
 SMALL_TWO_LEVEL_COPIED_PRODUCT = 65536
 # What the compiled convolution wants: weights and images that stay in a core's cache, and images for every thread.
@@ -100,13 +101,18 @@ def _fits_direct(conv: nn.Conv2d, x: Tensor) -> bool:
 
 def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:
     copied = not is_channels_last(x) and max(conv.stride) == 1
-    # Copying an input wider than the output pays only with the backward pass.
-    in_vain = copied and conv.in_channels > conv.out_channels and not torch.is_grad_enabled()
-    many_groups = in_vain and conv.groups > 8  # so little arithmetic in each that folding does not pay either
-    limit = SMALL_TWO_LEVEL_COPIED_PRODUCT if copied and not many_groups else SMALL_TWO_LEVEL_PRODUCT
-    if conv.in_channels * conv.out_channels <= limit:
+    narrowing = copied and conv.in_channels > conv.out_channels
+    many_groups = conv.groups > 8  # with so little arithmetic in each that neither a product for each pays, nor a copy
+    product = conv.in_channels * conv.out_channels
+    if copied and not (many_groups and narrowing):
+        limit = SMALL_TWO_LEVEL_COPIED_PRODUCT
+    else:
+        limit = SMALL_TWO_LEVEL_MANY_GROUPS_PRODUCT if many_groups else SMALL_TWO_LEVEL_PRODUCT
+    if product <= limit:
         return "folded"
-    return "separate" if in_vain else "matmul"
+    # Copying an input wider than the output pays only with the backward pass, and only with enough to compute.
+    in_vain = not torch.is_grad_enabled() or (many_groups and product <= SMALL_TWO_LEVEL_COPIED_PRODUCT)
+    return "separate" if narrowing and in_vain else "matmul"
 
 
 def _two_level(conv: nn.Conv2d, x: Tensor) -> str:

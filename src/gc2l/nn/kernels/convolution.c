@@ -73,8 +73,8 @@ static void convolve(const planes *s, const float *from, const float *w, long ow
     ahead wanted = ahead_of(next, numbers, s->groups * (vectors / 2 * ((count + 1) / 2) + vectors % 2 * ((count + 3) / 4)));
     for (long j = 0; j < s->groups; j++)
         for (long v = 0; v < vectors; v += 2) {
-            int two = v + 2 <= vectors, at_once = two ? 2 : 4, final = v + 2 >= vectors;
-            __mmask16 last = lanes(own - (two ? v + 1 : v) * LANES), coarse = final ? lanes(own % LANES + m) & ~last : 0;
+            int two = v + 2 <= vectors, at_once = two ? 2 : 4, with_z = m && v + 2 >= vectors;
+            __mmask16 last = lanes(own - (two ? v + 1 : v) * LANES), coarse = with_z ? lanes(own % LANES + m) & ~last : 0;
             for (long u = 0; u < count; u += at_once) {
                 ask(&wanted);
                 quad quads[4];
@@ -86,7 +86,7 @@ static void convolve(const planes *s, const float *from, const float *w, long ow
                                       u + e < count ? width - first : 0};
                 }
                 (two ? convolve_2 : convolve_1)(s, quads, w + j * TAPS * TAPS * s->channels * vectors * LANES + v * LANES,
-                                                vectors * LANES, c_out, last, k, m ? coarse : 0);
+                                                vectors * LANES, c_out, last, k, coarse);
             }
         }
 }
