@@ -12,8 +12,8 @@ from safetensors.numpy import load_file
 
 from gc2l.analysis import RunIndex
 from gc2l.analysis.claims.network_approximation import Approximation, approximate, read_approximations, to_csv
+from gc2l.campaign.script import run_script
 from gc2l.cells import Cell, Preset, read_presets
-from gc2l.command_line import run_script
 from gc2l.paper import TABLES, reported_rows
 from gc2l.records import RunStore, write_atomically
 

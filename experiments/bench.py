@@ -22,8 +22,8 @@ from gc2l.bench.machine import peak_bandwidth, peak_flops
 from gc2l.bench.report import layer_table, loop_table, step_table, targets
 from gc2l.bench.roofline import draw_roofline
 from gc2l.bench.steps import FRAMEWORK, PLAIN, measure_steps
+from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig
-from gc2l.command_line import run_script
 from gc2l.nn import TwoLevelGroupConv2d, kernels
 from gc2l.records.environment import describe_environment
 from gc2l.records.files import write_atomically

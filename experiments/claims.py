@@ -10,9 +10,9 @@ import tyro
 
 from gc2l.analysis import RunIndex
 from gc2l.analysis.claims import evaluate, read_approximations, to_json, to_markdown, to_terminal
+from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
-from gc2l.command_line import run_script
-from gc2l.exact_evidence import gather_evidence
+from gc2l.evidence.exact import gather_evidence
 from gc2l.records import RunStore, write_atomically
 
 PRESETS = Path(__file__).parent / "presets"

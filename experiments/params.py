@@ -6,7 +6,7 @@ to the nearest number with the digits that the table prints; exits with status 1
 
 from tabulate import tabulate
 
-from gc2l.command_line import run_script
+from gc2l.campaign.script import run_script
 from gc2l.models import paper_parameter_counts
 from gc2l.paper import PARAMETER_DECIMALS, TABLES, reported_rows
 from gc2l.variants import VARIANTS

@@ -8,9 +8,9 @@ import tyro
 from gc2l.analysis import RunIndex, comparison_table
 from gc2l.analysis.claims import evaluate, read_approximations
 from gc2l.analysis.readme import against, cost_table, coverage, error_grid, replace_block, verdict_table
+from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
-from gc2l.command_line import run_script
-from gc2l.exact_evidence import gather_evidence
+from gc2l.evidence.exact import gather_evidence
 from gc2l.models import paper_parameter_counts
 from gc2l.paper import TABLES, reported_rows
 from gc2l.records import RunStore, write_atomically

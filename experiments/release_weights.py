@@ -9,10 +9,10 @@ from pathlib import Path
 
 import tyro
 
+from gc2l.campaign.script import find_preset, run_script
 from gc2l.cells import table_cells
-from gc2l.command_line import find_preset, run_script
+from gc2l.evidence.released import release
 from gc2l.records import RunStore, WeightsFolder
-from gc2l.released_weights import release
 from gc2l.training import Execution
 from gc2l.training.run import weights_path
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import tyro
 
-from gc2l.command_line import run_script
-from gc2l.sweeps import open_jobs, read_sweep, run_agent, run_command
+from gc2l.campaign.agent import open_jobs, run_agent, run_command
+from gc2l.campaign.script import run_script
+from gc2l.campaign.sweep import read_sweep
 
 PRESETS = Path(__file__).parent / "presets"
 

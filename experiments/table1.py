@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tyro
 
-from gc2l.command_line import GridArguments, run_script
-from gc2l.reproduction import reproduce_table
+from gc2l.campaign.reproduce import reproduce_table
+from gc2l.campaign.script import GridArguments, run_script
 
 PRESETS = Path(__file__).parent / "presets"
 

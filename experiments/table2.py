@@ -11,9 +11,9 @@ from pathlib import Path
 
 import tyro
 
-from gc2l.campaign import REPOSITORY
-from gc2l.command_line import run_script
-from gc2l.publish import publish_table2
+from gc2l.campaign.run import REPOSITORY
+from gc2l.campaign.script import run_script
+from gc2l.evidence.publish import publish_table2
 from gc2l.records import Split, read_scaling, save_measurement
 from gc2l.scaling import Network, Plan, Together, measure_scaling
 from gc2l.training import Execution

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import tyro
 
+from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
-from gc2l.command_line import run_script
-from gc2l.publish import publish_table, publish_table2
+from gc2l.evidence.publish import publish_table, publish_table2
 from gc2l.records import RunStore, read_scaling
 
 PRESETS = Path(__file__).parent / "presets"

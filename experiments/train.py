@@ -22,10 +22,10 @@ from typing import Annotated
 
 import tyro
 
-from gc2l.campaign import run_cell, run_cell_on_ranks
-from gc2l.cell_arguments import choose_template, own_cell
+from gc2l.campaign.arguments import choose_template, own_cell
+from gc2l.campaign.run import run_cell, run_cell_on_ranks
+from gc2l.campaign.script import run_script
 from gc2l.cells import Cell
-from gc2l.command_line import run_script
 from gc2l.parallel import Parallel, RankError, join_job
 from gc2l.records import Record, RunStore
 from gc2l.training import Execution

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import tyro
 
+from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig, read_presets
-from gc2l.command_line import run_script
+from gc2l.evidence.verification import verify
 from gc2l.records import RunStore, WeightsFolder, read_scaling
-from gc2l.verification import verify
 
 PRESETS = Path(__file__).parent / "presets"
 

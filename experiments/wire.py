@@ -16,9 +16,9 @@ import torch
 import tyro
 from tabulate import tabulate
 
-from gc2l.campaign import REPOSITORY
+from gc2l.campaign.run import REPOSITORY
+from gc2l.campaign.script import run_script
 from gc2l.cells import ModelConfig
-from gc2l.command_line import run_script
 from gc2l.models import build_model, paper_network
 from gc2l.parallel import LayerShape, layer_shapes, network_traffic
 from gc2l.records import WireRecord, save_measurement

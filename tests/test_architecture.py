@@ -14,26 +14,24 @@ LONGEST_FILE = 300
 # From the ground up. A room imports only rooms of lower floors, never a neighbour on its own.
 FLOORS = [
     {"gc2l"},  # the package itself: its version
-    {"variants", "parameter_count"},
+    {"variants"},
     {"paper"},
     {"cells"},
-    {"nn", "torchvision_import"},
+    {"nn"},
     {"models"},
     {"data", "parallel"},
     {"training"},
     {"records"},
     {"analysis"},
     {"bench"},
-    {"campaign", "command_line", "exact_evidence", "publish", "scaling"},
-    {"cell_arguments", "released_weights", "reproduction"},
-    {"verification"},
-    {"sweeps"},
+    {"evidence", "scaling"},
+    {"campaign"},
     {"experiments"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # A record is read, and a table made, without torch: these rooms reach neither it nor a room that imports it.
-TORCH_FREE = {"gc2l", "variants", "parameter_count", "paper", "cells", "records", "analysis"}
+TORCH_FREE = {"gc2l", "variants", "paper", "cells", "records", "analysis"}
 HEAVY_PACKAGES = {"torch", "torchvision", "pytorch_lightning"}
 FOR_TYPES_ONLY = {("records", "training"), ("analysis", "training")}
 
@@ -126,7 +124,7 @@ def test_no_file_holds_two_subjects(path):
         ("nn", "import gc2l.models.build"),
         ("models", "def build():\n    from gc2l.training import train"),
         ("data", "import gc2l.parallel"),
-        ("analysis", "from gc2l.campaign import run_cell"),
+        ("analysis", "from gc2l.campaign.run import run_cell"),
         ("campaign", "import experiments.table1"),
         ("records", "import torch"),
         ("analysis", "from torch.nn import functional"),
@@ -135,7 +133,7 @@ def test_no_file_holds_two_subjects(path):
         ("records", "from gc2l.training.outcome import Outcome"),
         ("records", "if TYPE_CHECKING:\n    pass\nelse:\n    from gc2l.training.outcome import Outcome"),
         ("records", "if TYPE_CHECKING:\n    from gc2l.models import build_model"),
-        ("analysis", "from gc2l.torchvision_import import torchvision"),
+        ("analysis", "from gc2l.models.torchvision_import import torchvision"),
         ("records", "from .. import training"),
     ],
 )
@@ -149,7 +147,7 @@ def test_an_import_against_the_plan_is_found(room, source):
         ("nn", "import torch\nfrom gc2l.nn.group import GroupConv2d\nfrom gc2l.variants import VARIANTS"),
         ("records", "import gc2l\nif TYPE_CHECKING:\n    from gc2l.training.outcome import Outcome"),
         ("analysis", "if typing.TYPE_CHECKING:\n    from gc2l.training import Outcome"),
-        ("experiments", "from gc2l import __version__\nfrom gc2l.campaign import run_cell"),
+        ("experiments", "from gc2l import __version__\nfrom gc2l.campaign.run import run_cell"),
         ("variants", "import torchmetrics"),
     ],
 )

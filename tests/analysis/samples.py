@@ -2,7 +2,7 @@
 
 from gc2l.cells import Cell, Column, DataConfig, ModelConfig, Preset, TrainingConfig
 from gc2l.paper import TABLES, reported_rows
-from gc2l.parameter_count import ParameterCount
+from gc2l.paper.parameter_count import ParameterCount
 
 CIFAR = Column(
     network="wide_resnet_28_10",

@@ -18,9 +18,9 @@ from gc2l.analysis.scaling import (
     to_latex,
     to_text,
 )
-from gc2l.publish import publish_table2
+from gc2l.evidence.publish import publish_table2
+from gc2l.evidence.verification import check_tables
 from gc2l.records import Hardware, LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, Work
-from gc2l.verification import check_tables
 
 RATES = {"flops": 1e-11, "elements": 3e-9, "own_parameters": 2e-9, "layers": 5e-6}
 LATENCY, BANDWIDTH = 2e-4, 1e9

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from gc2l.torchvision_import import torchvision
+from gc2l.models.torchvision_import import torchvision
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import torch
 
 from gc2l.data.augment import crop_and_flip, draw_boxes, draw_crops, normalise, resized_crop_and_flip
 from gc2l.data.loader import epoch_generator
-from gc2l.torchvision_import import torchvision
+from gc2l.models.torchvision_import import torchvision
 
 ROWS = 40_000
 

@@ -14,7 +14,7 @@ from gc2l.data import cifar
 from gc2l.data.arrays import image_set
 from gc2l.data.cifar import load_cifar, prepare_cifar
 from gc2l.data.facts import dataset_facts
-from gc2l.torchvision_import import torchvision
+from gc2l.models.torchvision_import import torchvision
 
 Images = tuple[np.ndarray, np.ndarray]
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from gc2l.models import convert, plan_conversion
+from gc2l.models.torchvision_import import torchvision
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
-from gc2l.torchvision_import import torchvision
 from gc2l.variants import VARIANTS
 
 GROUPED = [name for name in VARIANTS if name != "sc"]

@@ -8,7 +8,7 @@ from gc2l.analysis.selection import RunIndex
 from gc2l.analysis.statistics import Estimate, mean_interval
 from gc2l.cells import Column, Preset
 from gc2l.paper import ReportedRow, reported_rows
-from gc2l.parameter_count import ParameterCount
+from gc2l.paper.parameter_count import ParameterCount
 from gc2l.records import Record
 
 

@@ -19,7 +19,7 @@ from gc2l.bench.timing import compare
 from gc2l.cells import DataConfig, TrainingConfig
 from gc2l.data import dataset_facts, make_data_module
 from gc2l.data.module import InMemoryDataModule
-from gc2l.torchvision_import import torchvision
+from gc2l.models.torchvision_import import torchvision
 from gc2l.training import ImageClassifier
 
 PLAIN, BARE, SUITE = "plain PyTorch loop", "suite without Lightning", "suite"

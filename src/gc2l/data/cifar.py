@@ -7,7 +7,7 @@ from filelock import FileLock
 
 from gc2l.data.arrays import ImageSet, image_set
 from gc2l.data.parquet import check_against_meta, read_images, split_files
-from gc2l.torchvision_import import torchvision
+from gc2l.models.torchvision_import import torchvision
 
 _SOURCES = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gc2l.data.parquet import DECODE_ERRORS, decode, open_parquet, read_group, split_files
-from gc2l.torchvision_import import torchvision
+from gc2l.models.torchvision_import import torchvision
 
 _SHUFFLED_GROUPS = 16  # row groups that are shuffled together; a worker keeps as many in memory
 _cached_group = functools.lru_cache(maxsize=_SHUFFLED_GROUPS)(read_group)

@@ -3,7 +3,7 @@
 from torch import nn
 
 from gc2l.models.conversion import convert, plan_conversion
-from gc2l.torchvision_import import torchvision
+from gc2l.models.torchvision_import import torchvision
 
 
 def mobilenet_v2(

@@ -7,7 +7,7 @@ from torch import nn
 
 from gc2l.models.build import build_model, paper_network
 from gc2l.paper import ReportedRow
-from gc2l.parameter_count import ParameterCount
+from gc2l.paper.parameter_count import ParameterCount
 
 PAPER_CLASSES = {"cifar10": 10, "cifar100": 10, "imagenet": 1000}
 """Classes of the networks whose parameters the tables print: CIFAR-100 stands beside CIFAR-10's count."""

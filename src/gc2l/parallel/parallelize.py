@@ -8,6 +8,7 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from gc2l.models import WideResNet
+from gc2l.models.torchvision_import import torchvision
 from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 from gc2l.parallel.classifier import SharedDropout, SummedLinear
 from gc2l.parallel.learnable import GatheredLearnableConv2d
@@ -18,7 +19,6 @@ from gc2l.parallel.shuffle import ExchangedShuffleConv2d
 from gc2l.parallel.standard import GatheredConv2d
 from gc2l.parallel.supplied import SuppliedChannels
 from gc2l.parallel.two_level import GatheredTwoLevelConv2d
-from gc2l.torchvision_import import torchvision
 
 NETWORKS = (WideResNet, torchvision.models.MobileNetV2)
 """Networks whose forward functions treat every channel alike between the layers that are replaced."""

@@ -1,6 +1,6 @@
 """Training one cell: the Lightning module, how it is executed, checkpoints, and the outcome."""
 
-import gc2l.torchvision_import  # noqa: F401  Lightning imports torchvision, which needs this first
+import gc2l.models.torchvision_import  # noqa: F401  Lightning imports torchvision, which needs this first
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution, ResolvedExecution
 from gc2l.training.loggers import report_to_sweep

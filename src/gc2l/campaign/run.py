@@ -14,7 +14,7 @@ from gc2l.parallel import Job
 from gc2l.records import Record, RunStore, describe_environment, make_record
 from gc2l.training import Execution, Outcome, report_to_sweep, train
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 """The checkout that an editable install runs from; records name its commit."""
 
 

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import tyro
 
+from gc2l.campaign.script import find_preset
 from gc2l.cells import Cell, Preset
-from gc2l.command_line import find_preset
 from gc2l.records import RunStore
 
 

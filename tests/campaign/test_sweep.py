@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gc2l.cell_arguments import read_cell
+from gc2l.campaign.arguments import read_cell
+from gc2l.campaign.sweep import read_sweep
 from gc2l.cells import read_presets, table_cells
-from gc2l.sweeps import read_sweep
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "experiments" / "presets"

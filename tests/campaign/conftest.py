@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gc2l.campaign.agent import open_jobs
+from gc2l.campaign.sweep import read_sweep
 from gc2l.records.schema import Record, to_json
-from gc2l.sweeps import open_jobs, read_sweep
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "experiments" / "presets"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from gc2l.campaign import run_missing
+from gc2l.campaign.run import run_missing
+from gc2l.campaign.script import GridArguments, find_preset
 from gc2l.cells import read_presets, table_cells
-from gc2l.command_line import GridArguments, find_preset
-from gc2l.publish import publish_table
+from gc2l.evidence.publish import publish_table
 from gc2l.records import RunStore
 from gc2l.training import Execution
 

@@ -6,9 +6,9 @@ import sys
 import pytest
 import torch
 
-from gc2l import torchvision_import
+from gc2l.models import torchvision_import
 
-IMPORTS = "import gc2l.torchvision_import, torchvision.datasets, torchvision.transforms.v2, pytorch_lightning"
+IMPORTS = "import gc2l.models.torchvision_import, torchvision.datasets, torchvision.transforms.v2, pytorch_lightning"
 
 REFUSE = """
 import torch

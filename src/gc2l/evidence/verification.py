@@ -10,11 +10,11 @@ import torch
 from gc2l.analysis import FORMATS, comparison_table
 from gc2l.cells import Cell, DataConfig, ModelConfig, Preset, TrainingConfig
 from gc2l.data import dataset_facts, make_data_module
+from gc2l.evidence.publish import table2_texts
+from gc2l.evidence.released import count_test_errors, load_released, why_not_exact
 from gc2l.models import build_model, count_parameters, paper_parameter_counts
 from gc2l.paper import TABLES, reported_rows
-from gc2l.publish import table2_texts
 from gc2l.records import Record, RunStore, ScalingRecord, WeightsFolder, read_record
-from gc2l.released_weights import count_test_errors, load_released, why_not_exact
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,9 +3,9 @@ import torch
 from analysis.claims_evidence import column, evidence, only
 from pytest import approx
 
-from gc2l import exact_evidence
 from gc2l.analysis.claims import Deviation, Verdict
-from gc2l.exact_evidence import measure_deviations
+from gc2l.evidence import exact
+from gc2l.evidence.exact import measure_deviations
 from gc2l.models import paper_parameter_counts
 from gc2l.nn import TwoLevelGroupConv2d
 from gc2l.paper import reported_rows
@@ -54,7 +54,7 @@ def test_a_coarse_level_that_is_not_zero_is_no_group_convolution(monkeypatch):
         self.coarse_weight.fill_(1e-9)
         return wrong(self, x)
 
-    monkeypatch.setattr(exact_evidence.TwoLevelGroupConv2d, "forward", forward)
+    monkeypatch.setattr(exact.TwoLevelGroupConv2d, "forward", forward)
     finding = only("A5", evidence(column(), [], deviations=measure_deviations()))
     assert [part.verdict.value for part in finding.parts] == ["reproduced", "contradicted"]
     assert finding.verdict is Verdict.CONTRADICTED

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gc2l.cell_arguments import read_cell
+from gc2l.campaign.arguments import read_cell
+from gc2l.campaign.sweep import Sweep
 from gc2l.cells import Cell
 from gc2l.records import RunStore
-from gc2l.sweeps.file import Sweep
 
 
 @dataclass(frozen=True, kw_only=True)

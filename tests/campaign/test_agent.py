@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from gc2l.sweeps import open_jobs, read_sweep, run_agent
+from gc2l.campaign.agent import open_jobs, run_agent
+from gc2l.campaign.sweep import read_sweep
 
 PRESETS = Path(__file__).parents[2] / "experiments" / "presets"
 SLUGS = [f"digits-wide_resnet_cifar-10x2-{name}-seed{seed}" for seed in (1, 2) for name in ("sc-n1", "gc-n2")]

@@ -12,9 +12,9 @@ import yaml
 from wandb_files import read_offline_run
 from wandb_stand_in import wandb_server
 
-from gc2l.cell_arguments import read_cell
+from gc2l.campaign.arguments import read_cell
+from gc2l.campaign.sweep import read_sweep
 from gc2l.records import RunStore
-from gc2l.sweeps import read_sweep
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "experiments" / "presets"

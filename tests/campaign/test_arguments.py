@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from gc2l.cell_arguments import choose_template, parse_convolution, read_cell
+from gc2l.campaign.arguments import choose_template, parse_convolution, read_cell
 
-PRESETS = Path(__file__).parents[1] / "experiments" / "presets"
+PRESETS = Path(__file__).parents[2] / "experiments" / "presets"
 
 
 def test_a_convolution_is_a_variant_and_its_groups():

@@ -12,15 +12,15 @@ from records.samples import record
 from safetensors.torch import load_file, save_file
 from small_run import cell, execution
 
-from gc2l.campaign import run_cell
+from gc2l.campaign.run import run_cell
 from gc2l.cells import Cell, DataConfig, read_presets
-from gc2l.publish import publish_table
+from gc2l.evidence.publish import publish_table
+from gc2l.evidence.released import load_released, release
+from gc2l.evidence.verification import check_data, check_tables, read_runs, verify
 from gc2l.records import Record, RunStore, WeightsFolder
-from gc2l.released_weights import load_released, release
 from gc2l.training.run import weights_path
-from gc2l.verification import check_data, check_tables, read_runs, verify
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 TRAINED = cell(epochs=1, variant="flgc", groups=4)
 
 
@@ -181,7 +181,7 @@ def test_images_that_are_not_here_are_not_checked(tmp_path):
 
 
 def test_a_table_that_does_not_follow_from_the_records_is_named_with_the_remedy(tmp_path, monkeypatch):
-    for module in ("publish", "verification"):  # to build the paper's networks takes seconds
+    for module in ("evidence.publish", "evidence.verification"):  # to build the paper's networks takes seconds
         monkeypatch.setattr(f"gc2l.{module}.paper_parameter_counts", lambda rows: COMPUTED)
     store, tables = RunStore(tmp_path / "runs"), tmp_path / "tables"
     own = CIFAR.cell("gc", 2, seed=1)

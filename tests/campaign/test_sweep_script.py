@@ -143,5 +143,5 @@ def test_looking_needs_no_torch(folder):
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     assert ended.stdout.splitlines() == SLUGS
     modules = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
-    assert "gc2l.sweeps.agent" in modules
+    assert "gc2l.campaign.agent" in modules
     assert not modules & {"torch", "torchvision", "pytorch_lightning"}

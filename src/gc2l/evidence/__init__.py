@@ -1,0 +1,1 @@
+"""What needs records and networks together: exact evidence, released weights, written tables, verification."""
