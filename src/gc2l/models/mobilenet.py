@@ -3,7 +3,6 @@
 from torch import nn
 
 from gc2l.models.conversion import convert, plan_conversion
-from gc2l.models.torchvision_import import torchvision
 
 
 def mobilenet_v2(
@@ -23,7 +22,11 @@ def mobilenet_v2(
         ValueError: see `gc2l.variants.check_variant`; groups that do not fit every 1 x 1 convolution. Channel counts
             are multiples of 8, so that 1, 2, 4 and 8 groups always do.
         TypeError: coarse_channels > 1 for a variant without a coarse level.
+        ImportError: torchvision is not installed.
     """
+    # Here, so that the layers, `convert` and the wide residual networks need PyTorch alone.
+    from gc2l.models.torchvision_import import torchvision  # noqa: PLC0415
+
     network = torchvision.models.mobilenet_v2(num_classes=num_classes, width_mult=width_mult)
     for decision in plan_conversion(network, variant, groups):
         # A network with some standard convolutions left would pass for one of the variant.

@@ -34,6 +34,11 @@ if not _extension_loads():
         if not hasattr(torch.ops.torchvision, _operator):
             torch.library.define(f"torchvision::{_operator}", _SCHEMA)
 
-import torchvision  # noqa: E402
+try:
+    import torchvision
+except ModuleNotFoundError as error:
+    if error.name != "torchvision":
+        raise
+    raise ImportError("torchvision is not installed; install it with: pip install 'gc2l[models]'") from error
 
 __all__ = ["torchvision"]

@@ -1,0 +1,42 @@
+"""`pip install gc2l` brings PyTorch alone: the layers, `convert` and the wide residual networks need nothing else."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Everything that the extras bring and that this environment therefore has.
+HIDE = """
+import sys
+for name in ("torchvision", "pytorch_lightning", "numpy", "pandas", "scipy", "pydantic", "tyro", "wandb", "safetensors"):
+    sys.modules[name] = None
+"""
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", HIDE + code], capture_output=True, text=True, check=False)
+
+
+LAYERS = """
+import torch
+from gc2l.nn import make_conv
+make_conv("gc2l", 8, 8, 3, groups=2)(torch.ones(1, 8, 5, 5)).sum().backward()
+"""
+NETWORKS = """
+from torch import nn
+from gc2l.models import convert, wide_resnet_cifar
+convert(nn.Conv2d(8, 8, 3), "gc2l", 4)
+wide_resnet_cifar(10, 1)
+"""
+
+
+@pytest.mark.parametrize("code", [LAYERS, NETWORKS], ids=["layers", "networks"])
+def test_torch_alone_is_enough(code):
+    done = run(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_torchvision_mobilenet_names_the_extra():
+    done = run("from gc2l.models import mobilenet_v2\nmobilenet_v2()")
+    assert done.returncode == 1
+    assert "ImportError: torchvision is not installed; install it with: pip install 'gc2l[models]'" in done.stderr
