@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "results/README.md", "sweeps/README.md", "CONTRIBUTING.md")
+PAGES = (
+    "README.md",
+    "results/README.md",
+    "sweeps/README.md",
+    "CONTRIBUTING.md",
+    *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+)
 
 
 def test_the_numbers_are_those_of_the_records(monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 # Everything that the extras bring and that this environment therefore has.
 HIDE = """
 import sys
-for name in ("torchvision", "pytorch_lightning", "numpy", "pandas", "scipy", "pydantic", "tyro", "wandb", "safetensors"):
+for name in ("torchvision", "pytorch_lightning", "numpy", "pandas", "scipy", "pydantic", "tyro", "wandb"):
     sys.modules[name] = None
 """
 
