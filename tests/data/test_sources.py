@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import urllib.error
 from collections.abc import Callable
 from pathlib import Path
@@ -133,7 +134,8 @@ def test_meta_json_is_checked_in_file_order(parquet_root: Path, tiny_images: Ima
 
 @pytest.mark.usefixtures("unknown_sets")
 def test_wrong_columns_are_named(tmp_path: Path, tiny_images: Images, write_parquet: Callable) -> None:
-    write_parquet(tmp_path / "cifar10" / "train-00000-of-00001.parquet", *tiny_images, ("picture", "label"))
+    for split in ("train", "test"):
+        write_parquet(tmp_path / "cifar10" / f"{split}-00000-of-00001.parquet", *tiny_images, ("picture", "label"))
     with pytest.raises(ValueError, match=r"\['picture', 'label'\]"):
         load_cifar("cifar10", tmp_path)
 
@@ -189,3 +191,50 @@ def test_a_folder_that_another_process_finished_meanwhile_is_taken(
 def test_no_download_when_parquet_is_there(parquet_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(torchvision.datasets.CIFAR10, "download")
     prepare_cifar("cifar10", parquet_root)
+
+
+class Payload:
+    """Leaves a file behind when it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+@pytest.mark.parametrize("place", ["one", "three", "meta"])
+def test_a_pickle_of_another_md5_is_never_opened(
+    name: str, place: str, tmp_path: Path, tiny_images: Images, write_pickles: Callable
+) -> None:
+    folder = write_pickles(tmp_path, name, *tiny_images)
+    source = {"cifar10": torchvision.datasets.CIFAR10, "cifar100": torchvision.datasets.CIFAR100}[name]
+    file = folder / (source.meta["filename"] if place == "meta" else place)
+    payload = pickle.dumps(Payload(tmp_path / "ran"))
+    pickle.loads(payload)
+    (tmp_path / "ran").unlink()  # it does run when it is opened
+    file.write_bytes(payload)
+    with pytest.raises(ValueError, match=f"{file} is missing, truncated or altered"):
+        load_cifar(name, tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("unknown_sets")
+def test_meta_json_above_the_files_is_checked_and_a_damaged_one_named(
+    tmp_path: Path, tiny_images: Images, write_parquet: Callable
+) -> None:
+    images, labels = tiny_images
+    folder = tmp_path / "cifar10"
+    for split, rows in (("train", slice(0, 16)), ("test", slice(16, 20))):
+        write_parquet(folder / "plain_text" / split / "0000.parquet", images[rows], labels[rows], ("img", "label"))
+    digest = hashlib.sha256(labels[:16].astype(np.uint8).tobytes()).hexdigest()
+    meta = folder / "meta.json"
+    meta.write_text(json.dumps({"train": {"sha256_labels": digest}}))
+    load_cifar("cifar10", tmp_path)
+    meta.write_text(json.dumps({"train": {"sha256_labels": "0" + digest[1:]}}))
+    with pytest.raises(ValueError, match=r"0000\.parquet: altered, sha256_labels"):
+        load_cifar("cifar10", tmp_path)
+    meta.write_text(meta.read_text()[:-5])
+    with pytest.raises(ValueError, match=r"meta\.json cannot be read as JSON"):
+        load_cifar("cifar10", tmp_path)

@@ -14,45 +14,66 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gc2l.data.parquet import DECODE_ERRORS, decode, open_parquet, read_group, split_files
-from gc2l.models.torchvision_import import torchvision
+from gc2l.data.decode import EncodedImage, decode
+from gc2l.data.facts import dataset_facts
+from gc2l.data.folders import check_classes, check_no_images_beside, class_images, list_folder
+from gc2l.data.imagenet_labels import validation_classes
+from gc2l.data.parquet import open_parquet, read_group
+from gc2l.data.shards import LAYOUTS, check_rows, find_shards
 
 _SHUFFLED_GROUPS = 16  # row groups that are shuffled together; a worker keeps as many in memory
 _cached_group = functools.lru_cache(maxsize=_SHUFFLED_GROUPS)(read_group)
 
 
-class FolderImages:
-    """Images `<class>/*` of a folder, classes numbered in the order of their names."""
+_KAGGLE = Path("ILSVRC/Data/CLS-LOC")
 
-    def __init__(self, folder: Path) -> None:
-        self._samples = torchvision.datasets.ImageFolder(folder).samples
+
+class FolderImages:
+    """Images in files.
+
+    Args:
+        samples: path and label of each.
+        names: `<split>/<class>/<file>` of each; the fingerprint is taken over these, so it does not depend on whether
+            the files lie in folders of their classes.
+    """
+
+    def __init__(self, samples: Sequence[tuple[str, int]], names: Sequence[str]) -> None:
+        self._samples = samples
+        self._names = names
 
     def __len__(self) -> int:
         return len(self._samples)
 
     def read(self, row: int) -> tuple[Image.Image, int]:
-        """An image and its label."""
+        """An image and its label.
+
+        Raises:
+            ValueError: it cannot be decoded; the message names the file.
+        """
         path, label = self._samples[row]
-        try:
-            with Image.open(path) as image:
-                return image.convert("RGB"), label
-        except DECODE_ERRORS as error:
-            raise ValueError(f"{path} cannot be decoded (truncated or altered?): {error}") from error
+        return decode(EncodedImage(path, Path(path))), label
 
     def order(self, generator: torch.Generator) -> Tensor:
         """All rows in a random order."""
         return torch.randperm(len(self), generator=generator)
 
-    def sizes(self, root: Path) -> list[tuple[str, int]]:
-        """Path below `root` and size in bytes of each file."""
-        return [(Path(path).relative_to(root).as_posix(), Path(path).stat().st_size) for path, _ in self._samples]
+    def sizes(self) -> list[tuple[str, int]]:
+        """Name and size in bytes of each file."""
+        pairs = zip(self._names, self._samples, strict=True)
+        return [(f"imagenet/{name}", Path(path).stat().st_size) for name, (path, _) in pairs]
 
 
 class ParquetImages:
-    """Images of many Parquet files, decoded one by one."""
+    """Images of many Parquet files, decoded one by one.
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    Args:
+        files: in order.
+        root: folder of the data sets; the fingerprint is taken over paths below it.
+    """
+
+    def __init__(self, files: Sequence[Path], root: Path) -> None:
         self._files = list(files)
+        self._root = root
         self._groups: list[tuple[Path, int]] = []
         lengths = []
         for file in files:
@@ -66,15 +87,16 @@ class ParquetImages:
         return self._starts[-1]
 
     def read(self, row: int) -> tuple[Image.Image, int]:
-        """An image and its label."""
+        """An image and its label.
+
+        Raises:
+            ValueError: the file or the image cannot be read; the message names the file.
+        """
         index = bisect.bisect_right(self._starts, row) - 1
         file, group = self._groups[index]
         images, labels = _cached_group(file, group)
         inside = row - self._starts[index]
-        try:
-            return Image.fromarray(decode(images[inside])), labels[inside]
-        except DECODE_ERRORS as error:
-            raise ValueError(f"{file}, row group {group}: an image cannot be decoded: {error}") from error
+        return decode(images[inside]), labels[inside]
 
     def order(self, generator: torch.Generator) -> Tensor:
         """Row groups in a random order, the rows of sixteen at a time shuffled together.
@@ -89,29 +111,62 @@ class ParquetImages:
             parts.append(rows[torch.randperm(len(rows), generator=generator)])
         return torch.cat(parts)
 
-    def sizes(self, root: Path) -> list[tuple[str, int]]:
-        """Path below `root` and size in bytes of each file."""
-        return [(file.relative_to(root).as_posix(), file.stat().st_size) for file in self._files]
+    def sizes(self) -> list[tuple[str, int]]:
+        """Path and size in bytes of each file."""
+        return [(file.relative_to(self._root).as_posix(), file.stat().st_size) for file in self._files]
 
 
 def find_imagenet(root: Path) -> tuple[FolderImages, FolderImages] | tuple[ParquetImages, ParquetImages]:
     """The training and the validation images.
 
     Raises:
-        FileNotFoundError: there are none; the message says what was looked for.
+        FileNotFoundError: there are none, or the classes of the validation images are missing, or a part of the files;
+            the message says what was looked for.
+        ValueError: the classes of the two halves are not the same, or a file cannot be read.
     """
     folder = root / "imagenet"
-    if (folder / "train").is_dir() and (folder / "val").is_dir():
-        return FolderImages(folder / "train"), FolderImages(folder / "val")
-    train, test = split_files(folder, "train"), split_files(folder, "validation")
-    if train and test:
-        return ParquetImages(train), ParquetImages(test)
+    for place in (folder, folder / _KAGGLE):
+        if (place / "train").is_dir() and (place / "val").is_dir():
+            return _class_folders(folder, place / "train", place / "val")
+    shards = find_shards(folder, "validation")
+    if shards is not None:
+        facts = dataset_facts("imagenet")
+        train, test = (ParquetImages(files, root) for files in shards)
+        check_rows(shards[0], len(train), facts.train_rows)
+        check_rows(shards[1], len(test), facts.test_rows)
+        return train, test
     raise FileNotFoundError(
-        f"imagenet was not found: looked for {folder}/train/<class>/*.JPEG and {folder}/val/<class>/*.JPEG (the "
-        f"folders that torchvision reads), and for Parquet files {folder}/train-*.parquet and validation-*.parquet in "
-        "the Hugging Face layout (columns image and label). It cannot be downloaded without an account of its makers "
+        f"imagenet was not found: looked for {folder}/train/<wnid>/*.JPEG with {folder}/val/<wnid>/*.JPEG or "
+        f"{folder}/val/ILSVRC2012_val_*.JPEG, for the same two folders in Kaggle's {folder / _KAGGLE}, and for Parquet "
+        f"files below {folder} ({LAYOUTS}; the same with validation; columns image and label). Archives are not read: "
+        "torchvision.datasets.ImageNet unpacks them. It cannot be downloaded without an account of its makers "
         "(https://image-net.org). Another root is set with data.root or the variable GC2L_DATA."
     )
+
+
+def _class_folders(folder: Path, train: Path, validation: Path) -> tuple[FolderImages, FolderImages]:
+    """The images of two folders, of which the second may have its images without folders of their classes."""
+    classes, beside = list_folder(train)
+    check_no_images_beside(train, beside)
+    test_classes, flat = list_folder(validation)
+    wnids = validation_classes(folder, validation, flat) if flat and not test_classes else None
+    if wnids is None:
+        check_no_images_beside(validation, flat)
+    most = dataset_facts("imagenet").num_classes
+    check_classes(train, classes, validation, test_classes if wnids is None else wnids, most)
+    train_samples = class_images(train, classes)
+    train_images = FolderImages(train_samples, _names_in_folders(train, train_samples))
+    if wnids is None:
+        samples = class_images(validation, classes)
+        return train_images, FolderImages(samples, _names_in_folders(validation, samples))
+    labels = {wnid: label for label, wnid in enumerate(classes)}
+    pairs = list(zip(flat, wnids, strict=True))
+    samples = [(str(validation / name), labels[wnid]) for name, wnid in pairs]
+    return train_images, FolderImages(samples, [f"val/{wnid}/{name}" for name, wnid in pairs])
+
+
+def _names_in_folders(folder: Path, samples: Sequence[tuple[str, int]]) -> list[str]:
+    return [f"{folder.name}/{Path(path).relative_to(folder).as_posix()}" for path, _ in samples]
 
 
 def files_fingerprint(sizes: list[tuple[str, int]]) -> str:

@@ -47,7 +47,7 @@ class ImagenetDataModule(LightningDataModule):
         """Check that the images are there.
 
         Raises:
-            FileNotFoundError: they are not; the message says what was looked for.
+            FileNotFoundError, ValueError: they are not, or not as they should be, see `find_imagenet`.
         """
         find_imagenet(self.config.root)
 
@@ -69,8 +69,8 @@ class ImagenetDataModule(LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the paths and sizes of all files; reading them all would take hours."""
-        return files_fingerprint([pair for split in self.splits for pair in split.sizes(self.config.root)])
+        """SHA-256 of the names, with their classes, and sizes of all files; reading them all would take hours."""
+        return files_fingerprint([pair for split in self.splits for pair in split.sizes()])
 
     @property
     def train_rows(self) -> int:

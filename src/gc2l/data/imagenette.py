@@ -1,34 +1,76 @@
-"""Imagenette (fast.ai): ten classes of ImageNet, from a Parquet mirror of square images."""
+"""Imagenette (fast.ai): ten classes of ImageNet, from a Parquet mirror or fast.ai's own folders."""
 
 from pathlib import Path
 
+import numpy as np
+
 from gc2l.data.arrays import ImageSet, image_set
-from gc2l.data.parquet import read_images, split_files
+from gc2l.data.decode import EncodedImage, decode_all, square_side
+from gc2l.data.facts import dataset_facts
+from gc2l.data.folders import check_classes, check_no_images_beside, class_images, list_folder
+from gc2l.data.parquet import read_encoded
+from gc2l.data.shards import LAYOUTS, check_rows, find_shards
+
+_ARCHIVES = ("imagenette2", "imagenette2-320", "imagenette2-160")
+
+Half = tuple[list[EncodedImage], np.ndarray]
 
 
-def imagenette_files(root: Path) -> tuple[list[Path], list[Path]]:
-    """The files of the training and of the validation set.
+def find_imagenette(root: Path) -> Path | tuple[list[Path], list[Path]]:
+    """The folder with `train` and `val`, or the Parquet files of the training and of the validation set.
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there is neither, or a Parquet file is missing.
+        ValueError: there are several versions.
     """
     folder = root / "imagenette"
-    train, test = split_files(folder, "train"), split_files(folder, "validation")
-    if not train or not test:
+    shards = find_shards(folder, "validation")
+    if shards is not None:
+        return shards
+    places = [folder, *(parent / name for parent in (root, folder) for name in _ARCHIVES)]
+    found = [place for place in places if (place / "train").is_dir() and (place / "val").is_dir()]
+    if len(found) > 1:
+        raise ValueError(f"imagenette is there more than once: {', '.join(map(str, found))}. Move all but one away")
+    if not found:
         raise FileNotFoundError(
-            f"imagenette was not found: looked for {folder}/train-*.parquet and validation-*.parquet. Put a Parquet "
-            "mirror in the Hugging Face layout (columns image and label, all images square and of one size) there, or "
-            "set another root with data.root or the variable GC2L_DATA."
+            f"imagenette was not found: looked for {folder}/**/*.parquet ({LAYOUTS}; the same with validation; columns "
+            f"image and label) and for fast.ai's folders {{train,val}}/<wnid>/*.JPEG in {folder} and in "
+            f"{', '.join(_ARCHIVES)} below {root} or {folder}. Put one of these there (a .tgz of fast.ai has to be "
+            "unpacked), or set another root with data.root or the variable GC2L_DATA."
         )
-    return train, test
+    return found[0]
 
 
 def load_imagenette(root: Path) -> ImageSet:
-    """Read all images at the mirror's own size.
+    """Read all images as squares of one size: see `square_side`; the mirror's own size where they are such squares.
 
     Raises:
         FileNotFoundError: no files.
-        ValueError: a file that cannot be read; the message names it.
+        ValueError: a file that cannot be read, which the message names, or other classes to train than to test on.
     """
-    train_files, test_files = imagenette_files(root)
-    return image_set(read_images(train_files), read_images(test_files))
+    found = find_imagenette(root)
+    train, test = _read_folders(found) if isinstance(found, Path) else _read_shards(*found)
+    side = square_side(train[0])
+    return image_set((decode_all(train[0], side), train[1]), (decode_all(test[0], side), test[1]))
+
+
+def _read_shards(train_files: list[Path], test_files: list[Path]) -> tuple[Half, Half]:
+    facts = dataset_facts("imagenette")
+    train, test = read_encoded(train_files), read_encoded(test_files)
+    check_rows(train_files, len(train[1]), facts.train_rows)
+    check_rows(test_files, len(test[1]), facts.test_rows)
+    return train, test
+
+
+def _read_folders(folder: Path) -> tuple[Half, Half]:
+    halves = [folder / "train", folder / "val"]
+    (classes, beside), (test_classes, test_beside) = map(list_folder, halves)
+    check_no_images_beside(halves[0], beside)
+    check_no_images_beside(halves[1], test_beside)
+    check_classes(halves[0], classes, halves[1], test_classes, dataset_facts("imagenette").num_classes)
+    train, test = (_encoded(class_images(half, classes)) for half in halves)
+    return train, test
+
+
+def _encoded(samples: list[tuple[str, int]]) -> Half:
+    return [EncodedImage(path, Path(path)) for path, _ in samples], np.array([label for _, label in samples])

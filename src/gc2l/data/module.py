@@ -14,7 +14,7 @@ from gc2l.data.cifar import load_cifar, prepare_cifar
 from gc2l.data.digits import load_digits
 from gc2l.data.facts import dataset_facts
 from gc2l.data.imagenet_module import ImagenetDataModule
-from gc2l.data.imagenette import imagenette_files, load_imagenette
+from gc2l.data.imagenette import find_imagenette, load_imagenette
 from gc2l.data.loader import EvaluationLoader, TrainLoader
 
 
@@ -71,7 +71,7 @@ class InMemoryDataModule(LightningDataModule):
         if self.config.name in ("cifar10", "cifar100"):
             prepare_cifar(self.config.name, self.config.root)
         elif self.config.name == "imagenette":
-            imagenette_files(self.config.root)
+            find_imagenette(self.config.root)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the images; a process reads each set once.

@@ -1,140 +1,109 @@
-"""Images in Parquet, in the layout of the Hugging Face hub's mirrors: a struct of encoded bytes, and a label."""
+"""Images in Parquet, in the layouts of the Hugging Face hub: a struct of encoded bytes, and a label."""
 
 import hashlib
-import io
 import json
-import os
-import re
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
+
+from gc2l.data.decode import EncodedImage
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMNS = ("fine_label", "label")
 
-# What Pillow raises for damaged images, and TypeError for a null in their place.
-DECODE_ERRORS = (OSError, SyntaxError, TypeError, ValueError)
-
-_FORMATS = ("PNG", "WEBP", "JPEG")  # Pillow would try dozens
-_CHUNK = 256  # images that a thread takes at a time
-
-
-def split_files(folder: Path, split: str) -> list[Path]:
-    """The shards `split-*.parquet` below `folder`, in order; empty when there are none.
-
-    Raises:
-        FileNotFoundError: the shards' own names (`-00000-of-00002`) say that one is missing.
-    """
-    files = sorted(folder.rglob(f"{split}-*.parquet"))
-    for file in files:
-        numbered = re.fullmatch(rf"({split}-)(\d+)-of-(\d+)\.parquet", file.name)
-        if numbered is None:
-            continue
-        stem, number, count = numbered.groups()
-        for index in range(int(count)):
-            shard = file.with_name(f"{stem}{index:0{len(number)}d}-of-{count}.parquet")
-            if shard not in files:
-                raise FileNotFoundError(f"{shard} is missing: the data set has {count} files, and {file.name} is there")
-    return files
-
 
 def open_parquet(file: Path) -> tuple[pq.ParquetFile, str, str]:
-    """An open file and the names of its image and label columns.
+    """An open file and the names of its image and label columns; page checksums are checked where the file has them.
 
     Raises:
         ValueError: no Parquet file, or a truncated one, or one without such columns.
     """
     try:
-        parquet = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(file, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file} cannot be read as Parquet (truncated or altered?): {error}") from error
-    columns = parquet.schema_arrow.names
-    image = next((name for name in IMAGE_COLUMNS if name in columns), None)
-    label = next((name for name in LABEL_COLUMNS if name in columns), None)
+    schema = parquet.schema_arrow
+    image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
+    label = next((name for name in LABEL_COLUMNS if name in schema.names), None)
     if image is None or label is None:
         raise ValueError(
-            f"{file} has the columns {columns}; one of {IMAGE_COLUMNS} and one of {LABEL_COLUMNS} are needed"
+            f"{file} has the columns {schema.names}; one of {IMAGE_COLUMNS} and one of {LABEL_COLUMNS} are needed"
         )
+    kind = schema.field(image).type
+    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
+        raise ValueError(f"{file}: column {image!r} is of type {kind}; a struct with the encoded 'bytes' is needed")
     return parquet, image, label
 
 
-def read_group(file: Path, group: int | None = None) -> tuple[list[bytes], list[int]]:
+def read_group(file: Path, group: int | None = None) -> tuple[list[EncodedImage], list[int]]:
     """The encoded images and the labels of one row group, or of the entire file.
 
     Raises:
-        ValueError: the file cannot be read.
+        ValueError: the file cannot be read, or a row has no label (null, or -1 as in the hub's unlabelled test sets).
     """
     parquet, image, label = open_parquet(file)
+    where = f"{file}" if group is None else f"{file}, row group {group}"
     with parquet:
         try:
             columns = [image, label]
             table = parquet.read(columns) if group is None else parquet.read_row_group(group, columns)
-            encoded = [row["bytes"] for row in table[image].to_pylist()]
-            return encoded, table[label].to_pylist()
+            encoded = [
+                EncodedImage(f"{where}, row {row}: the image", content["bytes"])
+                for row, content in enumerate(table[image].to_pylist())
+            ]
+            labels = table[label].to_pylist()
         except (pa.ArrowException, OSError, KeyError, TypeError) as error:
             raise ValueError(f"{file} cannot be read (truncated or altered?): {error}") from error
+    for row, value in enumerate(labels):
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"{where}, row {row}: {label} is {value}; a class number from 0 on is needed")
+    return encoded, labels
 
 
-def decode(encoded: bytes) -> np.ndarray:
-    """One image as uint8, (H, W, 3)."""
-    with Image.open(io.BytesIO(encoded), formats=_FORMATS) as image:
-        return np.asarray(image.convert("RGB"))
-
-
-def _decode_all(encoded: list[bytes]) -> list[np.ndarray]:
-    return [decode(image) for image in encoded]
-
-
-def read_images(files: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """All images of one size, decoded, uint8 (rows, H, W, 3), and their labels, (rows,), in file order.
+def read_encoded(files: Sequence[Path]) -> tuple[list[EncodedImage], np.ndarray]:
+    """All images, not yet decoded, and their labels, (rows,), in file order.
 
     Raises:
-        ValueError: a file or an image that cannot be read, or an image of another size; the message names the file.
+        ValueError: see `read_group`.
     """
-    images: list[np.ndarray] = []
-    labels: list[int] = []
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for file in files:
-            encoded, file_labels = read_group(file)
-            try:
-                chunks = [encoded[start : start + _CHUNK] for start in range(0, len(encoded), _CHUNK)]
-                for decoded in threads.map(_decode_all, chunks):
-                    images += decoded
-            except DECODE_ERRORS as error:
-                raise ValueError(f"{file} holds an image that cannot be decoded: {error}") from error
-            labels += file_labels
-    shapes = {image.shape for image in images}
-    if len(shapes) != 1:
-        raise ValueError(f"{_names(files)}: images of one size are needed, found the shapes {sorted(shapes)}")
-    return np.stack(images), np.array(labels)
+    groups = [read_group(file) for file in files]
+    labels = np.array([label for _, group_labels in groups for label in group_labels])
+    return [image for images, _ in groups for image in images], labels
 
 
-def check_against_meta(images: np.ndarray, labels: np.ndarray, files: Sequence[Path], split: str) -> None:
-    """Compare with the digests of `meta.json` beside the files, where there is one that has them.
+def check_against_meta(folder: Path, images: np.ndarray, labels: np.ndarray, files: Sequence[Path], split: str) -> None:
+    """Compare with the digests of `meta.json`, where there is one that has them, beside the files or above.
+
+    Args:
+        folder: of the data set; the highest where `meta.json` may lie.
+        images: uint8, (rows, H, W, 3), in file order.
+        labels: (rows,).
+        files: where they were read.
+        split: the key of `meta.json`.
 
     Raises:
-        ValueError: pixels or labels are not the ones that the digests were taken of.
+        ValueError: pixels or labels are not the ones that the digests were taken of, or `meta.json` is no JSON.
     """
-    path = files[0].with_name("meta.json")
-    if not path.is_file():
+    places = [place for place in files[0].parents if place.is_relative_to(folder)]
+    path = next((place / "meta.json" for place in places if (place / "meta.json").is_file()), None)
+    if path is None:
         return
-    expected = json.loads(path.read_text(encoding="utf-8")).get(split)
+    try:
+        expected = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as JSON (truncated or altered?): {error}") from error
+    expected = expected.get(split) if isinstance(expected, dict) else None
     if not isinstance(expected, dict):
         return
     found = {
         "rows": len(images),
-        "sha256_pixels": hashlib.sha256(images.tobytes()).hexdigest(),
-        "sha256_labels": hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest(),
+        "sha256_pixels": hashlib.sha256(np.ascontiguousarray(images).data).hexdigest(),
+        "sha256_labels": hashlib.sha256(labels.astype(np.uint8).data).hexdigest(),
     }
     for key, value in found.items():
         if key in expected and expected[key] != value:
-            raise ValueError(f"{_names(files)}: altered, {key} is {value}, but {path} says {expected[key]}")
-
-
-def _names(files: Sequence[Path]) -> str:
-    return ", ".join(map(str, files))
+            names = ", ".join(map(str, files))
+            raise ValueError(f"{names}: altered, {key} is {value}, but {path} says {expected[key]}")
