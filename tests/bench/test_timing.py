@@ -31,3 +31,12 @@ def test_ratios_are_those_of_each_turn():
 def test_bad_input(base, turns, message):
     with pytest.raises(ValueError, match=message):
         alternate({"a": torch.zeros}, base, turns)
+
+
+@pytest.mark.parametrize(("threads", "gpu", "clock"), [(1, False, "process"), (2, False, "wall"), (1, True, "wall")])
+def test_processor_time_is_that_of_one_thread_alone(monkeypatch, threads, gpu, clock):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(timing.time, "process_time", lambda: "process")
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: "wall")
+    assert timing.clock() == clock

@@ -214,6 +214,14 @@ def test_imagenet_in_workers_gives_the_batches_of_one_process(
 
 
 @pytest.mark.usefixtures("in_process")
+def test_imagenet_is_pinned_in_memory_beside_a_gpu_only(imagenet_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = prepared(DataConfig(name="imagenet", root=imagenet_root), batch_size=4)
+    for present in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda present=present: present)
+        assert module.test_dataloader().pin_memory is present
+
+
+@pytest.mark.usefixtures("in_process")
 def test_imagenet_from_parquet(tmp_path: Path, tiny_images: tuple, write_parquet: Callable) -> None:
     images, labels = tiny_images
     rows = np.arange(20)

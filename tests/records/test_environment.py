@@ -1,6 +1,8 @@
 import platform
 import subprocess
+from pathlib import Path
 
+import psutil
 import pytest
 
 import gc2l
@@ -56,3 +58,33 @@ def test_versions_and_hardware(checkout):
     assert environment.versions["gc2l"] == gc2l.__version__
     assert environment.hardware.processor
     assert environment.hardware.accelerator is None
+
+
+def test_cores_are_those_that_the_process_may_use(checkout, monkeypatch):
+    monkeypatch.setattr(psutil.Process, "cpu_affinity", lambda self: [0, 7], raising=False)
+    assert describe_environment(checkout).hardware.cores == 2
+    monkeypatch.delattr(psutil.Process, "cpu_affinity")  # as on macOS
+    for count, cores in ((12, 12), (None, 1)):
+        monkeypatch.setattr(psutil, "cpu_count", lambda count=count: count)
+        assert describe_environment(checkout).hardware.cores == cores
+
+
+@pytest.mark.parametrize(
+    ("listing", "vague", "processor"),
+    [
+        ("processor : 0\nmodel name : Fast 9000\nmodel name : Fast 9000\n", "x86_64", "Fast 9000"),
+        ("processor : 0\nCPU part : 0xd40\n", "aarch64", "aarch64"),
+        (None, "arm", "arm"),
+        (None, "", "unknown"),
+    ],
+    ids=["Linux", "Linux on ARM", "macOS", "nothing known"],
+)
+def test_the_processor_is_named_as_well_as_the_machine_knows(checkout, monkeypatch, listing, vague, processor):
+    read_text, exists = Path.read_text, Path.exists
+    there = {Path("/proc/cpuinfo"): listing}
+    monkeypatch.setattr(Path, "exists", lambda self: there[self] is not None if self in there else exists(self))
+    monkeypatch.setattr(
+        Path, "read_text", lambda self, **given: there[self] if self in there else read_text(self, **given)
+    )
+    monkeypatch.setattr(platform, "processor", lambda: vague)
+    assert describe_environment(checkout).hardware.processor == processor

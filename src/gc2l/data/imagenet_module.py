@@ -1,6 +1,5 @@
 """The Lightning data module of ImageNet."""
 
-import os
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -19,9 +18,9 @@ from gc2l.data.imagenet import (
     files_fingerprint,
     find_imagenet,
 )
-from gc2l.data.loader import drops_last, epoch_generator
+from gc2l.data.loader import drops_last, epoch_generator, usable_cores
 
-WORKERS = min(16, os.cpu_count() or 1)
+WORKERS = min(16, usable_cores())
 
 
 class ImagenetDataModule(LightningDataModule):

@@ -1,7 +1,7 @@
 """A layer's link to the other channel ranks: its collectives, each of whose failures names rank and layer."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,13 +13,18 @@ from torch.distributed.checkpoint import CheckpointException
 
 from gc2l.parallel.supplied import SuppliedChannels
 
-# torch 2.13 renamed two of them and warns of the old names.
-COLLECTIVES = {
-    "all_gather": "all_gather_single" if hasattr(dist, "all_gather_single") else "all_gather_into_tensor",
-    "reduce_scatter": "reduce_scatter_single" if hasattr(dist, "reduce_scatter_single") else "reduce_scatter_tensor",
-    "all_to_all": "all_to_all_single",
-    "all_reduce": "all_reduce",
-}
+
+def _collectives(names: Container[str]) -> dict[str, str]:
+    # torch 2.13 renamed two of them and warns of the old names.
+    return {
+        "all_gather": "all_gather_single" if "all_gather_single" in names else "all_gather_into_tensor",
+        "reduce_scatter": "reduce_scatter_single" if "reduce_scatter_single" in names else "reduce_scatter_tensor",
+        "all_to_all": "all_to_all_single",
+        "all_reduce": "all_reduce",
+    }
+
+
+COLLECTIVES = _collectives(dir(dist))
 """Name in `torch.distributed` of each kind of collective."""
 
 ANSWER_SECONDS = 2.0

@@ -65,7 +65,7 @@ def _git(repository: Path, *arguments: str) -> str:
 def _describe_hardware() -> Hardware:
     process = psutil.Process()
     # macOS has no affinity, there a process may use every core.
-    cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count()
+    cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
     return Hardware(
         platform=platform.platform(),
         machine=platform.machine(),
