@@ -11,9 +11,13 @@ Started by torchrun, several processes divide the channels of the network, and w
 
     torchrun --nproc-per-node 2 experiments/train.py --convolution gc2l-n4 --parallel.channels 2
 
+A run's numbers depend on the cell and on the class of the device: by default CPUs compute in float32 and GPUs in
+bfloat16, and nothing is chosen by which CPU, GPU or compiler there is. The record names the number of threads, with
+which sums are rounded in another order.
+
 Exit status: 0 when the cell has its record (a diverged run has one, too), 2 after a wrong argument or missing images,
-130 after Ctrl-C or SIGTERM (the same command continues where it was), 1 after any other failure, such as a
-lost rank.
+1 after any other failure, such as a lost rank. Stopped, it ends with 130 after Ctrl-C, 143 after SIGTERM, 138 after
+SIGUSR1 and 129 after SIGHUP, and the same command continues from the last epoch.
 """
 
 import sys
@@ -22,7 +26,7 @@ from typing import Annotated
 
 import tyro
 
-from gc2l.campaign.arguments import choose_template, own_cell
+from gc2l.campaign.arguments import check_stored, choose_template, own_cell, split_agents_arguments
 from gc2l.campaign.run import run_cell, run_cell_on_ranks
 from gc2l.campaign.script import run_script
 from gc2l.cells import Cell
@@ -35,7 +39,8 @@ PRESETS = Path(__file__).parent / "presets"
 
 def main() -> int:
     """Read the preset's flags for the defaults, then all flags, and train."""
-    preset, template = choose_template(sys.argv[1:], PRESETS)
+    flags, stored = split_agents_arguments(sys.argv[1:])
+    preset, template = choose_template(flags, PRESETS)
 
     def train_cell(
         cell: Annotated[Cell, tyro.conf.arg(name="")] = template,
@@ -56,6 +61,7 @@ def main() -> int:
             retrain: train even if the cell has a record.
         """
         own, store = own_cell(cell, preset), RunStore(runs)
+        check_stored(own, stored)
         with join_job(parallel, device=execution.resolved_device()) as job:
             if job is None:
                 record: Record | None = run_cell(own, store, execution, retrain=retrain)
@@ -73,7 +79,7 @@ def main() -> int:
         )
         return 0
 
-    return tyro.cli(train_cell, description=__doc__)
+    return tyro.cli(train_cell, args=flags, description=__doc__)
 
 
 def main_on_ranks() -> int:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,9 +19,13 @@ class Server:
         config: the sweep's configuration as it arrived.
         url: where the server listens.
         running: what the agent's latest report said of its runs.
+        stored: the configuration that a run has told the server, where the run ended as preempting; else None.
+        resumed: the runs that were handed out again, each once.
     """
 
     points: Sequence[dict] = ()
+    stored: Callable[[str], Mapping | None] = lambda run: None
+    resumed: list[str] = field(default_factory=list)
     config: str | None = None
     url: str = ""
     running: dict = field(default_factory=dict)
@@ -48,13 +52,20 @@ class Server:
     def _commands(self) -> list[dict]:
         if self.running:
             return []
+        last = f"run{self.handed_out:04d}"
+        if last not in self.resumed and (stored := self.stored(last)) is not None:
+            self.resumed.append(last)
+            return [self._command("resume", last, stored)]
         if self.handed_out == len(self.points):
             return [{"type": "exit"}]
         point = self.points[self.handed_out]
         self.handed_out += 1
-        arguments = {name: {"value": point[name]} for name in sorted(point)}
+        return [self._command("run", f"run{self.handed_out:04d}", point)]
+
+    def _command(self, kind: str, run: str, values: Mapping) -> dict:
         program = yaml.safe_load(self.config)["program"]
-        return [{"type": "run", "run_id": f"run{self.handed_out:04d}", "program": program, "args": arguments}]
+        arguments = {name: {"value": values[name]} for name in sorted(values)}
+        return {"type": kind, "run_id": run, "program": program, "args": arguments}
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """From command-line arguments to a cell; what the scripts that train one cell and those that sweep over many share."""
 
 import argparse
+import ast
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,57 @@ import tyro
 from gc2l.campaign.script import find_preset
 from gc2l.cells import Cell, Preset
 from gc2l.records import RunStore
+
+LOGGED = ("model", "data", "training")
+"""The parts of a cell's configuration that a run logs to W&B whole; on the command line each field has its own flag."""
+
+CUSTOM = "custom"
+"""Where the name of a preset stands, in records and as a run logs it: a cell that is none of the preset's own."""
+
+
+def split_agents_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The flags of a command line, and what the server of W&B had stored of the run beyond them.
+
+    Told to run a point of the sweep, W&B's agent writes each parameter as `--name=value` with Python's str(value). Told
+    to resume a run, it does so with every key of the run's stored configuration: the parameters, `LOGGED` as Python
+    dictionaries, the preset perhaps as `CUSTOM`, and `_wandb`, which belongs to W&B's client and is left out here.
+
+    Returns:
+        The flags, that of a list such as `[60, 120]` followed by a word for each number; and the stored parts by key,
+        for `check_stored`.
+    """
+    flags: list[str] = []
+    stored: dict[str, str] = {}
+    for argument in arguments:
+        name, _, value = argument.removeprefix("--").partition("=")
+        if argument.startswith("--") and (name in LOGGED or argument == f"--preset={CUSTOM}"):
+            stored[name] = value
+        elif argument.startswith("--") and re.fullmatch(r"\[[\d, ]*\]", value):
+            flags += [f"--{name}", *re.findall(r"\d+", value)]
+        elif not argument.startswith("--_wandb="):
+            flags.append(argument)
+    return flags, stored
+
+
+def check_stored(cell: Cell, stored: Mapping[str, str]) -> None:
+    """Check that a resumed W&B run is the run of `cell`.
+
+    Args:
+        cell: what the flags say, see `own_cell`.
+        stored: see `split_agents_arguments`.
+
+    Raises:
+        ValueError: a field that the run logged otherwise; the message names it with both values.
+    """
+    own = _fields({"preset": cell.preset, **cell.configuration()})
+    logged = _fields({key: text if key == "preset" else _mapping(key, text) for key, text in stored.items()})
+    for name in sorted(logged | own):
+        if name.partition(".")[0] in stored and (name not in logged or name not in own or logged[name] != own[name]):
+            there, here = (repr(fields[name]) if name in fields else "nothing" for fields in (logged, own))
+            raise ValueError(
+                f"{name}: the W&B run to resume logged {there}, this command trains {here}; resume it with the code "
+                f"that it was started with, or start the cell anew without --{name.partition('.')[0]}"
+            )
 
 
 def choose_template(arguments: Sequence[str], presets: Path) -> tuple[Preset, Cell]:
@@ -60,8 +113,8 @@ def parse_convolution(text: str) -> tuple[str, int]:
 
 
 def own_cell(cell: Cell, preset: Preset) -> Cell:
-    """`cell` under the name of `preset`, or as "custom" if it is none of the preset's own."""
-    return replace(cell, preset=preset.name if preset.claims(cell) else "custom")
+    """`cell` under the name of `preset`, or as `CUSTOM` if it is none of the preset's own."""
+    return replace(cell, preset=preset.name if preset.claims(cell) else CUSTOM)
 
 
 def read_cell(arguments: Sequence[str], presets: Path) -> tuple[Cell, RunStore]:
@@ -72,10 +125,11 @@ def read_cell(arguments: Sequence[str], presets: Path) -> tuple[Cell, RunStore]:
         presets: folder of the presets.
 
     Raises:
-        ValueError: see `choose_template`.
+        ValueError: see `choose_template` and `check_stored`.
         SystemExit: an unknown flag or a value of the wrong type, after a message.
     """
-    preset, template = choose_template(arguments, presets)
+    flags, stored = split_agents_arguments(arguments)
+    preset, template = choose_template(flags, presets)
 
     def cell_and_store(
         cell: Annotated[Cell, tyro.conf.arg(name="")] = template,
@@ -84,6 +138,28 @@ def read_cell(arguments: Sequence[str], presets: Path) -> tuple[Cell, RunStore]:
     ) -> tuple[Cell, RunStore]:
         return own_cell(cell, preset), RunStore(runs)
 
-    return tyro.cli(
-        cell_and_store, args=[entry for entry in arguments if not entry.startswith(("--execution.", "--parallel."))]
+    cell, store = tyro.cli(
+        cell_and_store, args=[entry for entry in flags if not entry.startswith(("--execution.", "--parallel."))]
     )
+    check_stored(cell, stored)
+    return cell, store
+
+
+def _fields(parts: Mapping[str, object]) -> dict[str, object]:
+    """The fields of mappings by dotted name, and what is none by its own."""
+    return {
+        f"{key}.{name}" if name else key: value
+        for key, part in parts.items()
+        for name, value in (part.items() if isinstance(part, dict) else [("", part)])
+    }
+
+
+def _mapping(key: str, text: str) -> dict[str, object]:
+    for read in (ast.literal_eval, json.loads):
+        try:
+            value = read(text)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # all that literal_eval raises
+            continue
+        if isinstance(value, dict):
+            return value
+    raise ValueError(f"--{key}={text} is not what a run logs, a dictionary; to change a field, name it: --{key}.FIELD")
