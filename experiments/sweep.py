@@ -4,7 +4,7 @@
 
 Runs each cell that has no record with the command line that `wandb agent` would use. Start as many agents as you like,
 on any machines that share the folder of the records: no cell is trained twice. Exit status: 0, 1 when a cell failed,
-2 after a wrong argument, 130 when stopped.
+2 after a wrong argument; when stopped, 130 after Ctrl-C, 143 after SIGTERM, 138 after SIGUSR1, 129 after SIGHUP.
 """
 
 import shlex

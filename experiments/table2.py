@@ -90,7 +90,6 @@ def main(
     path = measurements / f"{device}.json"
     if measure or not path.exists():
         plan = ON_A_GPU if device == "cuda" else ON_TWO_CORES
-        # One thread of a processor without matrix units is fastest in float32, whatever else it can do.
         precision = execution.resolve(training_images=0).precision
         record = measure_scaling(
             plan,

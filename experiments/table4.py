@@ -8,8 +8,8 @@ from pathlib import Path
 
 import tyro
 
-from gc2l.campaign.reproduce import reproduce_table
-from gc2l.campaign.script import GridArguments, run_script
+from gc2l.campaign.reproduce import GridArguments, reproduce_table
+from gc2l.campaign.script import run_script
 
 PRESETS = Path(__file__).parent / "presets"
 

@@ -21,10 +21,11 @@ set -uo pipefail
 sweep=${1:?"usage: sbatch --chdir=CHECKOUT sweeps/slurm_array.sh SWEEP_FILE"}
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
 
-stopped=
+stopped='' agent=''
+trap 'stopped=yes; [[ ! $agent ]] || kill -TERM "$agent"' TERM
 .venv/bin/python experiments/sweep.py "$sweep" &
 agent=$!
-trap 'stopped=yes; kill -TERM "$agent"' TERM
+[[ ! $stopped ]] || kill -TERM "$agent"  # the signal came before there was one
 wait "$agent"
 status=$?
 if [[ $stopped ]]; then

@@ -8,7 +8,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / "sweeps" / "slurm_array.sh"
 AGENT = """#!/usr/bin/env bash
-trap 'sleep 0.2; echo ended >> told; exit 130' TERM
+trap 'sleep 0.2; echo ended >> told; exit 143' TERM
 echo "$*" >> told
 while [[ -e busy ]]; do sleep 0.05; done
 exit 1
@@ -48,7 +48,7 @@ def test_a_job_ends_as_its_agent_does(job):
 def test_a_job_at_its_time_limit_stops_its_agent_first_and_is_queued_again(job):
     process, folder = job
     process.terminate()
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=60) == 143
     told = (folder / "told").read_text().splitlines()
     assert told == ["experiments/sweep.py sweeps/table1.yaml", "ended", "requeue 17_3"]
 

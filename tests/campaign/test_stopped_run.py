@@ -6,15 +6,19 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
+import pytest
 from wandb_files import read_offline_run
 
 ROOT = Path(__file__).parents[2]
-EPOCHS = 12
+EPOCHS = 24
 
 
-def test_sigterm_ends_a_run_in_order_and_the_same_command_continues(tmp_path):
+@pytest.fixture
+def started(tmp_path):
+    """Start the run, or continue it; it has its first epoch, or one more, before this returns."""
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
         "WANDB_MODE": "offline",
@@ -27,38 +31,57 @@ def test_sigterm_ends_a_run_in_order_and_the_same_command_continues(tmp_path):
         "SLURM_PROCID": "0",
         "SLURM_LOCALID": "0",
     }
-    command = [
-        sys.executable,
-        str(ROOT / "experiments" / "train.py"),
-        "--convolution=gc-n16",
-        f"--training.epochs={EPOCHS}",
-        f"--runs={tmp_path / 'runs'}",
-        f"--execution.scratch={tmp_path / 'scratch'}",
-    ]
-    running = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        while not list(tmp_path.glob("scratch/checkpoints/*/0002.ckpt")):
-            assert running.poll() is None, running.stderr.read()
-            time.sleep(0.02)
-        running.send_signal(signal.SIGTERM)
-        running.send_signal(signal.SIGTERM)  # schedulers repeat themselves
-        _, errors = running.communicate(timeout=1500)
-    finally:
-        running.kill()
-    assert running.returncode == 130, errors
-    assert "the same command continues where it was" in errors
-    assert "Traceback" not in errors
-    assert not list(tmp_path.glob("runs/*/*.json"))
-    kept = max(int(path.stem) for path in tmp_path.glob("scratch/checkpoints/*/*.ckpt"))
-    assert 2 <= kept < EPOCHS
-    # Both together make the server queue the run again.
-    (offline,) = tmp_path.glob("scratch/wandb/wandb/offline-run-*/run-run0001.wandb")
-    messages = read_offline_run(offline)
-    assert messages["exit"][0].exit_code == 1
-    assert len(messages["preempting"]) == 1
+    running: list[subprocess.Popen] = []
 
-    subprocess.run([*command, "--execution.wandb=disabled"], env=environment, check=True, timeout=1500)
+    def start(*, until_epoch: int) -> subprocess.Popen:
+        command = [
+            *(sys.executable, str(ROOT / "experiments" / "train.py")),
+            *("--convolution=gc-n16", "--model.width=1", f"--training.epochs={EPOCHS}", "--execution.device=cpu"),
+            *(f"--runs={tmp_path / 'runs'}", f"--execution.scratch={tmp_path / 'scratch'}"),
+        ]
+        running.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+        while newest_epoch(tmp_path) < until_epoch and running[-1].poll() is None:
+            time.sleep(0.02)
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def newest_epoch(folder: Path) -> int:
+    return max((int(path.stem) for path in folder.glob("scratch/checkpoints/*/*.ckpt")), default=0)
+
+
+def test_a_preempted_run_ends_in_order_and_the_same_command_continues(started, tmp_path):
+    stops = {signal.SIGUSR1: 128 + signal.SIGUSR1, signal.SIGHUP: 129, signal.SIGTERM: 143}
+    kept = [0]
+    for signum, status in stops.items():
+        process = started(until_epoch=kept[-1] + 1)
+        process.send_signal(signum)
+        process.send_signal(signal.SIGTERM)  # schedulers repeat themselves, and lose patience
+        _, errors = process.communicate(timeout=1500)
+        assert process.returncode == status, errors
+        assert "the same command continues where it was" in errors
+        assert "Traceback" not in errors
+        assert not list(tmp_path.glob("runs/*/*.json"))
+        kept.append(newest_epoch(tmp_path))
+    assert 0 < kept[1] < kept[2] < kept[3] < EPOCHS
+
+    process = started(until_epoch=EPOCHS)
+    _, errors = process.communicate(timeout=1500)
+    assert process.returncode == 0, errors
     (record,) = tmp_path.glob("runs/*/*.json")
     assert [point["epoch"] for point in json.loads(record.read_text())["curve"]] == list(range(1, EPOCHS + 1))
-    *_, resumed = sorted(tmp_path.glob("scratch/csv/*/*/metrics.csv"))
-    assert len(resumed.read_text().splitlines()) == 1 + EPOCHS - kept
+    logged = [len(path.read_text().splitlines()) - 1 for path in sorted(tmp_path.glob("scratch/csv/*/*/metrics.csv"))]
+    assert logged == [*(after - before for before, after in pairwise(kept)), EPOCHS - kept[-1]]
+
+    sessions = sorted(tmp_path.glob("scratch/wandb/wandb/offline-run-*/run-run0001.wandb"))
+    told = [read_offline_run(path) for path in sessions]
+    # Marked as preempting and not ended with 0: together these make the server queue the run again.
+    assert [(messages["exit"][0].exit_code, len(messages.get("preempting", []))) for messages in told] == [
+        *[(1, 1)] * len(stops),
+        (0, 0),
+    ]

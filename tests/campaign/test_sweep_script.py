@@ -127,13 +127,14 @@ def test_the_cell_of_a_killed_agent_is_free_once_its_run_has_ended(sweep, start,
     assert sweep("--list-missing")[1] == ""
 
 
-def test_a_stopped_agent_stops_its_run(start, folder):
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
+def test_a_stopped_agent_stops_its_run(start, folder, signum):
     (folder / "hang").touch()
     agent = start()
     child = first_run_of(agent)
-    agent.terminate()
+    agent.send_signal(signum)
     _, told = agent.communicate(timeout=300)
-    assert agent.returncode == 130
+    assert agent.returncode == 128 + signum
     assert "the same command continues" in told
     assert not Path(f"/proc/{child}").exists()
 

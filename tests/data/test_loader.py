@@ -1,10 +1,14 @@
 """Every row once an epoch, and an epoch that depends on the seed and its number alone."""
 
+import io
 import os
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from gc2l.data import decode
 from gc2l.data.arrays import ImageSplit
 from gc2l.data.augment import draw_crops
 from gc2l.data.loader import EvaluationLoader, TrainLoader, usable_cores
@@ -71,3 +75,17 @@ def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatc
     for count, cores in ((64, 64), (None, 1)):
         monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
         assert usable_cores() == cores
+
+
+@pytest.mark.parametrize("cores", [1, 7])
+def test_the_order_of_images_does_not_depend_on_the_number_of_cores(
+    cores: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3), dtype=np.uint8)
+    encoded = []
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(stream := io.BytesIO(), "PNG")
+        encoded.append(decode.EncodedImage(f"image {number}", stream.getvalue()))
+    monkeypatch.setattr(decode, "usable_cores", lambda: cores)
+    monkeypatch.setattr(decode, "_CHUNK", 3)
+    assert np.array_equal(decode.decode_all(encoded), images)

@@ -21,7 +21,10 @@ from gc2l.records import Record, RunStore
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "experiments" / "train.py"
-RUN = ["--convolution", "gc2l-n4", "--model.width", "1", "--execution.wandb", "disabled"]
+RUN = [
+    *("--convolution", "gc2l-n4", "--model.width", "1"),
+    *("--execution.wandb", "disabled", "--execution.device", "cpu", "--execution.precision", "float32"),
+]
 
 
 def _arguments(folder: Path, *arguments: str) -> list[str]:
@@ -90,21 +93,31 @@ def test_two_nodes_train_what_one_process_trains(tmp_path, free_port):
         assert rank.parameters == pytest.approx(one.parameters / 2, rel=1e-3)
 
 
-def test_a_rank_that_gets_sigterm_stops_without_waiting_for_the_others(tmp_path):
+def test_a_preempted_rank_stops_without_waiting_for_the_others_and_the_job_resumes(tmp_path):
     job = _start(
-        *_torchrun("--nproc-per-node", "2"),
+        *_torchrun("--nproc-per-node", "2", "--max-restarts", "1"),
         *_arguments(tmp_path, "--parallel.channels", "2", "--training.epochs", "100"),
     )
-    checkpoints = tmp_path / "scratch" / "checkpoints"
-    while not list(checkpoints.glob("*/0001.ckpt")) and job.poll() is None:
-        time.sleep(0.1)
-    os.kill(next(_ranks_of(job.pid, "0")), signal.SIGTERM)
+    stops = [(1, signal.SIGUSR1), (0, signal.SIGTERM)]
+    deadline = time.monotonic() + 900  # on a busy machine each start takes a minute
     try:
+        for rank, signum in stops:
+            kept = _newest_epoch(tmp_path)
+            while _newest_epoch(tmp_path) <= kept:
+                assert job.poll() is None and time.monotonic() < deadline, "no further epoch"
+                time.sleep(0.05)
+            ranks = [next(_ranks_of(job.pid, str(number))) for number in range(2)]
+            os.kill(ranks[rank], signum)
+            while any(Path(f"/proc/{process}").exists() for process in ranks):
+                assert time.monotonic() < deadline, "a rank does not end"
+                time.sleep(0.05)
         output = job.communicate(timeout=60)[0]
-    except subprocess.TimeoutExpired:
+    except (AssertionError, subprocess.TimeoutExpired) as error:
         job.terminate()  # torchrun ends its ranks
-        pytest.fail(f"the job still runs: {job.communicate()[0]}")
-    assert "stopped; the same command continues where it was" in output
+        pytest.fail(f"the job still runs, {error}: {job.communicate()[0]}")
+    assert output.count("stopped; the same command continues where it was") >= len(stops)
+    for rank, signum in stops:
+        assert re.search(rf"failed \(exitcode: {128 + signum}\) local_rank: {rank}", output), output
     assert not re.search(r"\[rank\d\]: Traceback", output), output
 
 
@@ -125,6 +138,10 @@ def test_a_killed_rank_ends_the_attempt_and_the_next_one_resumes(tmp_path):
     record = _only_record(tmp_path)
     assert [epoch.epoch for epoch in record.curve] == [1, 2, 3]
     assert not list(checkpoints.glob("*"))
+
+
+def _newest_epoch(folder: Path) -> int:
+    return max((int(path.stem) for path in folder.glob("scratch/checkpoints/*/*.ckpt")), default=0)
 
 
 def _ranks_of(agent: int, rank: str) -> Iterator[int]:

@@ -1,13 +1,38 @@
 """Reproducing a table: its grid completed at one preset, then the table written from the records of all presets."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from gc2l.campaign.run import run_missing
-from gc2l.campaign.script import GridArguments, find_preset
+from gc2l.campaign.script import find_preset
 from gc2l.cells import read_presets, table_cells
 from gc2l.evidence.publish import publish_table
 from gc2l.records import RunStore
 from gc2l.training import Execution
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridArguments:
+    """Which cells of a table to train.
+
+    Attributes:
+        preset: the scale, a file in experiments/presets.
+        seeds: trains the seeds 1 to this number.
+        runs: folder of the records.
+        output: folder of the tables.
+        execution: how the missing cells are trained.
+    """
+
+    preset: str = "digits"
+    seeds: int = 1
+    runs: Path = Path("results/runs")
+    output: Path = Path("results/tables")
+    execution: Execution = Execution()  # noqa: RUF009  frozen
+
+    def __post_init__(self) -> None:
+        """Check the number of seeds."""
+        if self.seeds < 1:
+            raise ValueError(f"seeds={self.seeds} must be at least 1")
 
 
 def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
@@ -15,14 +40,15 @@ def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
 
     Args:
         table: "table1", "table3" or "table4".
-        arguments: preset, seeds and folders.
+        arguments: preset, seeds, folders and execution.
         presets: folder of the presets.
 
     Returns:
         The script's exit status, 0.
 
     Raises:
-        ValueError: an unknown preset, or one that has nothing in place of the table's networks and data sets.
+        ValueError: an unknown preset, one that has nothing in place of the table's networks and data sets, or an
+            execution that this machine has not.
         KeyboardInterrupt: stopped; the same call continues.
     """
     preset = find_preset(arguments.preset, presets)
@@ -30,6 +56,6 @@ def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
     if not cells:
         raise ValueError(f"preset {preset.name!r} has no column for {table}; see the presets in {presets}")
     store = RunStore(arguments.runs)
-    run_missing(cells, store, Execution())
+    run_missing(cells, store, arguments.execution)
     print(publish_table(table, read_presets(presets), store, arguments.output))
     return 0

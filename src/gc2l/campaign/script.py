@@ -1,40 +1,17 @@
-"""What the scripts in experiments/ share: how they end, and the arguments of a table's script."""
+"""What the scripts in experiments/ share: how they end, and how they find a preset."""
 
 import logging
 import signal
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 from gc2l.cells import Preset, read_presets
 
-STOPPED = 130
-"""Exit status after Ctrl-C or SIGTERM: the shell's for Ctrl-C."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridArguments:
-    """Which cells of a table to train.
-
-    Attributes:
-        preset: the scale, a file in experiments/presets.
-        seeds: trains the seeds 1 to this number.
-        runs: folder of the records.
-        output: folder of the tables.
-    """
-
-    preset: str = "digits"
-    seeds: int = 1
-    runs: Path = Path("results/runs")
-    output: Path = Path("results/tables")
-
-    def __post_init__(self) -> None:
-        """Check the number of seeds."""
-        if self.seeds < 1:
-            raise ValueError(f"seeds={self.seeds} must be at least 1")
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""What schedulers send before they take the machine away, and terminals that are closed; Ctrl-C is SIGINT."""
 
 
 def find_preset(name: str, folder: Path) -> Preset:
@@ -52,9 +29,15 @@ def find_preset(name: str, folder: Path) -> Preset:
 def run_script(script: Callable[[], int]) -> None:
     """Run a script's main function and exit with its status; errors a user can mend print one message, no traceback.
 
-    SIGTERM, with which clusters and sweeps stop a run, does what Ctrl-C does.
+    A script that a signal stops, Ctrl-C or one of `STOP_SIGNALS`, ends in order, with the status that shells and
+    schedulers know of such an end: 128 and the signal's number, 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1 (on
+    Linux), 129 for SIGHUP.
     """
-    signal.signal(signal.SIGTERM, _interrupt_once())
+    stop = _StopOnce()
+    for signum in STOP_SIGNALS:
+        # nohup has SIGHUP ignored, and that is to stay so.
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, stop)
     # Lightning announces the absence of every accelerator at the start of every run, and asks torch 2.13 for its tree
     # leaves in the old way; neither is of use to the user of a script.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -63,21 +46,23 @@ def run_script(script: Callable[[], int]) -> None:
         status = script()
     except KeyboardInterrupt:
         print("stopped; the same command continues where it was", file=sys.stderr)
-        status = STOPPED
+        status = 128 + (stop.signum or signal.SIGINT)
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
     sys.exit(status)
 
 
-def _interrupt_once() -> Callable[[int, FrameType | None], None]:
-    stopping = False
+class _StopOnce:
+    """A signal handler that does what Ctrl-C does, and remembers the signal.
 
-    def interrupt(signum: int, frame: FrameType | None) -> None:
-        # A scheduler may send several; those that arrive during the orderly end must not break it off.
-        nonlocal stopping
-        if not stopping:
-            stopping = True
+    A scheduler may send several; those that arrive during the orderly end must not break it off.
+    """
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.signum is None:
+            self.signum = signum
             raise KeyboardInterrupt
-
-    return interrupt

@@ -1,7 +1,6 @@
 """Encoded images (JPEG, PNG, ...) to pixels, in threads; an image that cannot be decoded is named."""
 
 import io
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 from torchvision.transforms import v2
+
+from gc2l.data.loader import usable_cores
 
 # Those of torchvision.datasets.ImageFolder. Pillow would try dozens, one of which starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")
@@ -65,7 +66,7 @@ def decode_all(images: Sequence[EncodedImage], side: int | None = None) -> np.nd
         return [np.asarray(picture if square is None else square(picture)) for picture in pictures]
 
     chunks = [images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK)]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
+    with ThreadPoolExecutor(usable_cores()) as threads:
         arrays = [array for chunk in threads.map(decode_chunk, chunks) for array in chunk]
     for image, array in zip(images, arrays, strict=True):
         if array.shape != arrays[0].shape:

@@ -1,6 +1,13 @@
-"""How a cell is executed: device, precision, compilation. None of it is part of the cell's identity."""
+"""How a cell is executed: device, precision, compilation. None of it is part of the cell's identity.
 
+What is not asked for follows from the cell and from the class of the device (CPU, CUDA GPU, Apple GPU) alone, never
+from which CPU or GPU it is, or which compiler there is: such a choice would show in a run's numbers.
+"""
+
+import os
+import shlex
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,13 +24,14 @@ class Execution:
 
     Attributes:
         device: "auto" takes an accelerator when there is one.
-        precision: "auto" is bfloat16 (automatic mixed precision) where the hardware multiplies matrices in it,
-            that is on recent GPUs and on CPUs with AMX, and float32 elsewhere.
-        compile: whether the training step goes through torch.compile. By default it does in long runs on GPUs and on
-            CPUs with AMX; on others it gained GC and SC 1-4 % and made GC-2L and Shuffle slower, for a minute or more
-            of compilation (results/bench/NOTES.md).
+        precision: "auto" is bfloat16 (automatic mixed precision) on CUDA GPUs, one that has no bfloat16 is refused, and
+            float32 on every CPU and on Apple GPUs ("mps").
+        compile: whether the training step goes through torch.compile. By default it does in long runs on CUDA GPUs; on
+            a CPU it gained GC and SC 1-4 % and made GC-2L and Shuffle slower, for a minute or more of compilation
+            (results/bench/NOTES.md).
         channels_last: whether images and weights are stored channels last; by default they are.
-        threads: CPU threads; by default torch decides.
+        threads: CPU threads, by default as many as torch takes, one a core unless $OMP_NUM_THREADS says otherwise.
+            Sums are rounded in another order with another number, so the record names it.
         wandb: "auto" uploads to Weights & Biases when a key is configured and logs offline otherwise.
         scratch: folder of checkpoints, CSV logs and offline W&B runs.
         progress: whether to show a progress bar (only on a terminal).
@@ -56,18 +64,26 @@ class Execution:
         """Settle the open choices for a run that will see `training_images` images on this machine.
 
         Raises:
-            ValueError: a device that this machine lacks.
+            ValueError: a device that this machine lacks, a GPU without bfloat16 for precision "auto", a run that would
+                be compiled without a compiler, or threads below 1.
         """
         device = self.resolved_device()
         precision = self.precision
         if precision == "auto":
-            precision = "bfloat16" if _multiplies_bfloat16(device) else "float32"
+            precision = "bfloat16" if device == "cuda" else "float32"
+            if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+                raise ValueError(
+                    f"execution.precision='auto' is bfloat16 on GPUs, and {torch.cuda.get_device_name()} has none; "
+                    "choose --execution.precision float32, or bfloat16 to have it emulated"
+                )
         compiled = self.compile
         if compiled is None:
-            pays = device == "cuda" or (
-                device == "cpu" and _multiplies_bfloat16("cpu") and shutil.which("g++") is not None
+            compiled = device == "cuda" and training_images >= COMPILE_FROM_IMAGES
+        if compiled and (missing := _missing_compiler(device)) is not None:
+            raise ValueError(
+                f"execution.compile={self.compile} compiles this run, and {missing} is not installed; install it, or "
+                "choose --execution.compile False"
             )
-            compiled = pays and training_images >= COMPILE_FROM_IMAGES
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"execution.threads={self.threads} must be at least 1")
         return ResolvedExecution(
@@ -90,7 +106,12 @@ class ResolvedExecution:
     threads: int
 
 
-def _multiplies_bfloat16(device: str) -> bool:
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device == "cpu" and torch.cpu._is_amx_tile_supported()
+def _missing_compiler(device: str) -> str | None:
+    """The compiler that torch.compile would not find: the C++ one of its CPU code, the C one of Triton's launchers."""
+    if device == "mps":
+        return None
+    variable, usual = ("CC", ["gcc", "clang"]) if device == "cuda" else ("CXX", ["g++"])
+    if device == "cpu" and sys.platform == "darwin":
+        usual = ["clang++"]
+    wanted = shlex.split(os.environ.get(variable, ""))[:1] or usual
+    return None if any(map(shutil.which, wanted)) else " or ".join(wanted)
