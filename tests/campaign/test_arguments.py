@@ -115,7 +115,9 @@ def test_a_field_that_was_not_logged_and_a_preset_that_was_another_are_named():
         read_cell([*FLAGS[0], *resumed(cell, preset="custom")], PRESETS)
 
 
-@pytest.mark.parametrize("text", ["4", "gc2l", "{'a': nan}", "__import__('os').getcwd()", "", "[1]", "{[]: 1}", "(" * 10_000])
+@pytest.mark.parametrize(
+    "text", ["4", "gc2l", "{'a': nan}", "__import__('os').getcwd()", "", "[1]", "{[]: 1}", "(" * 10_000]
+)
 def test_what_no_run_logs_is_told_with_the_remedy(text):
     with pytest.raises(ValueError, match=r"--model=.* is not what a run logs, a dictionary; .* --model\.FIELD"):
         read_cell([f"--model={text}"], PRESETS)
