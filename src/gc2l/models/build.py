@@ -18,10 +18,8 @@ def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
     convolution = config.variant, config.groups, num_classes
     if config.depth is None:  # `ModelConfig` sees to it that this is MobileNetV2 and no other
         return mobilenet_v2(*convolution, config.width, config.coarse_channels)
-    if config.width != int(config.width):
-        raise ValueError(f"model.width={config.width} of a wide residual network must be a whole number")
     make = {"wide_resnet_cifar": wide_resnet_cifar, "wide_resnet_imagenet": wide_resnet_imagenet}[config.network]
-    return make(config.depth, int(config.width), *convolution, config.coarse_channels)
+    return make(config.depth, config.width, *convolution, config.coarse_channels)
 
 
 def paper_network(name: str, variant: str, groups: int) -> ModelConfig:

@@ -63,7 +63,7 @@ class WideResNet(nn.Module):
 
 def wide_resnet_cifar(
     depth: int = 28,
-    widen_factor: int = 10,
+    widen_factor: float = 10,
     variant: str = "sc",
     groups: int = 1,
     num_classes: int = 10,
@@ -72,20 +72,20 @@ def wide_resnet_cifar(
     """WideResNet-depth-k for images of about 32 x 32: three stages of (depth - 4) / 6 units, 16k, 32k, 64k wide.
 
     Raises:
-        ValueError: a depth that is not 6 a + 4, widen_factor < 1, and the errors of `gc2l.nn.make_conv`.
+        ValueError: a depth that is not 6 a + 4, a widen factor that gives no whole number of channels, and the errors
+            of `gc2l.nn.make_conv`.
     """
     if depth < 10 or (depth - 4) % 6:
         raise ValueError(f"depth={depth} of a CIFAR network must be 6 a + 4: 10, 16, 22, 28, 34, 40, ...")
-    _check_widen_factor(widen_factor)
     stem = make_conv("sc", 3, 16, 3, groups=1, padding=1, bias=False)
-    widths = [16 * widen_factor, 32 * widen_factor, 64 * widen_factor]
+    widths = _widths(16, 3, widen_factor)
     units = [(depth - 4) // 6] * 3
     return WideResNet(stem, 16, widths, units, variant, groups, coarse_channels, num_classes)
 
 
 def wide_resnet_imagenet(
     depth: int = 34,
-    widen_factor: int = 2,
+    widen_factor: float = 2,
     variant: str = "sc",
     groups: int = 1,
     num_classes: int = 1000,
@@ -94,19 +94,25 @@ def wide_resnet_imagenet(
     """WideResNet-depth-k for images of about 224 x 224: 7 x 7 stem and pooling, four stages 64k, 128k, 256k, 512k wide.
 
     Raises:
-        ValueError: a depth other than 10, 18, 34, widen_factor < 1, and the errors of `gc2l.nn.make_conv`.
+        ValueError: a depth other than 10, 18, 34, a widen factor that gives no whole number of channels, and the errors
+            of `gc2l.nn.make_conv`.
     """
     if depth not in IMAGENET_UNITS:
         raise ValueError(f"depth={depth} of an ImageNet network must be one of {', '.join(map(str, IMAGENET_UNITS))}")
-    _check_widen_factor(widen_factor)
     stem = nn.Sequential(
         make_conv("sc", 3, 64, 7, groups=1, stride=2, padding=3, bias=False),
         nn.MaxPool2d(3, stride=2, padding=1),
     )
-    widths = [64 * widen_factor, 128 * widen_factor, 256 * widen_factor, 512 * widen_factor]
+    widths = _widths(64, 4, widen_factor)
     return WideResNet(stem, 64, widths, IMAGENET_UNITS[depth], variant, groups, coarse_channels, num_classes)
 
 
-def _check_widen_factor(widen_factor: int) -> None:
-    if widen_factor < 1 or widen_factor != int(widen_factor):
-        raise ValueError(f"widen_factor={widen_factor} must be a whole number from 1 on")
+def _widths(first: int, stages: int, widen_factor: float) -> list[int]:
+    """Channels of each stage: `first` times the widen factor, doubled from stage to stage."""
+    width = first * widen_factor
+    if width < 1 or width != int(width):
+        raise ValueError(
+            f"widen_factor={widen_factor} gives {width:g} channels in the first stage; "
+            f"it must be a positive multiple of 1/{first}"
+        )
+    return [int(width) << stage for stage in range(stages)]
