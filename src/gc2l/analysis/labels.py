@@ -1,6 +1,10 @@
 """The names that readers see for networks and data sets."""
 
+import math
+from collections.abc import Mapping, Sequence
+
 from gc2l.cells import Cell
+from gc2l.records import Interval
 
 DATASETS = {
     "cifar10": "CIFAR-10",
@@ -33,3 +37,29 @@ def run_label(cell: Cell) -> str:
         images += f" at {cell.data.image_size} px"
     epochs = cell.training.epochs
     return f"{model_label(cell)} on {images}, {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+
+
+def seeds_label(seeds: Sequence[int]) -> str:
+    """Ascending seeds in words, such as "seed 1", "seeds 2-5" or "seeds 1, 3"."""
+    first, last = seeds[0], seeds[-1]
+    if first == last:
+        return f"seed {first}"
+    gapless = len(seeds) > 2 and last - first == len(seeds) - 1
+    return f"seeds {first}-{last}" if gapless else f"seeds {', '.join(map(str, seeds))}"
+
+
+def executions_label(seeds: Mapping[str, Sequence[int]]) -> str:
+    """Where which seeds ran, such as "seed 1 on cpu, float32; seeds 2-5 on NVIDIA H200, bfloat16"."""
+    return "; ".join(
+        f"{seeds_label(of)} on {name}" for name, of in sorted(seeds.items(), key=lambda entry: list(entry[1]))
+    )
+
+
+def estimate_text(value: float, interval: Interval | None) -> str:
+    """An estimate with its interval, such as "-1.00 (-1.50 to -0.50)"."""
+    if interval is None:
+        return f"{value:.3g}"
+    # Two significant digits of half the interval, at least two decimals.
+    half = (interval.high - interval.low) / 2
+    decimals = max(2, 1 - math.floor(math.log10(half))) if half > 0 else 2
+    return f"{value:.{decimals}f} ({interval.low:.{decimals}f} to {interval.high:.{decimals}f})"

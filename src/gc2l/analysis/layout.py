@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from gc2l.analysis.labels import DATASETS, paper_network_label, run_label
+from gc2l.analysis.labels import DATASETS, executions_label, paper_network_label, run_label
 from gc2l.analysis.tables import ComparisonTable, Reproduction, Row, Scale
 from gc2l.paper import PARAMETER_DECIMALS
 from gc2l.variants import VARIANTS
@@ -48,7 +48,7 @@ def notes(table: ComparisonTable) -> tuple[str, ...]:
         f"and k, the number of seeds; one seed has no interval, and {NOTHING} has not been run.",
         "Parameters, in millions, are those of the paper's own network (10 classes on CIFAR): as the paper prints "
         "them, as counted from the code, and of these the ones that one of n processors holds.",
-        *(_scale_note(scale) for scale in table.scales),
+        *(_scale_note(table, scale) for scale in table.scales),
     )
 
 
@@ -59,9 +59,10 @@ def blocks(table: ComparisonTable) -> tuple[Block, ...]:
     return tuple(_block(network, tuple(rows), decimals) for network, rows in networks)
 
 
-def _scale_note(scale: Scale) -> str:
+def _scale_note(table: ComparisonTable, scale: Scale) -> str:
     stands_for = f"{paper_network_label(scale.column.network)} on {DATASETS[scale.column.dataset]}"
-    return f"Preset {scale.preset} in place of {stands_for}: {run_label(scale.column.template)}."
+    ran = executions_label(table.executions(scale))
+    return f"Preset {scale.preset} in place of {stands_for}: {run_label(scale.column.template)}; {ran}."
 
 
 def _block(network: str, rows: Sequence[Row], decimals: int) -> Block:

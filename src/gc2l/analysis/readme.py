@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tabulate import tabulate
 
 from gc2l.analysis.claims import Claim, Finding, Verdict
+from gc2l.analysis.claims.power import open_part
 from gc2l.analysis.claims.report import effect_text
-from gc2l.analysis.labels import DATASETS, model_label, paper_network_label, run_label
+from gc2l.analysis.labels import DATASETS, executions_label, model_label, paper_network_label, run_label
 from gc2l.analysis.report.costs import preset_costs
 from gc2l.analysis.tables import ComparisonTable, Reproduction
 from gc2l.records import Record
@@ -75,9 +76,7 @@ def coverage(tables: Sequence[ComparisonTable]) -> str:
     lines = []
     for table in tables:
         for scale in table.scales:
-            runs = [
-                run for row in table.rows for entry in row.entries for run in entry.reproductions if run.scale == scale
-            ]
+            runs = table.reproductions(scale)
             done = [run for run in runs if run.finished + run.diverged]
             diverged = sum(run.diverged for run in runs)
             stands_for = f"{paper_network_label(scale.column.network)} on {DATASETS[scale.column.dataset]}"
@@ -90,19 +89,20 @@ def coverage(tables: Sequence[ComparisonTable]) -> str:
                     f"{len(done)} of {len(runs)}",
                     _seeds(done).removeprefix("k = "),
                     str(diverged),
+                    executions_label(table.executions(scale)),
                 ]
             )
-    headers = ["table", "preset", "what was run", "in place of", "cells", "seeds", "diverged runs"]
+    headers = ["table", "preset", "what was run", "in place of", "cells", "seeds", "diverged runs", "on"]
     return _grid(lines, headers, right=(4, 5, 6))
 
 
 def cost_table(records: Sequence[Record]) -> str:
     """What the runs of each preset took."""
     lines = [
-        [f"`{cost.preset}`", cost.hardware, cost.execution, str(cost.runs), f"{cost.hours:.2f}"]
+        [f"`{cost.preset}`", cost.hardware, cost.execution, cost.seeds, str(cost.runs), f"{cost.hours:.2f}"]
         for cost in preset_costs(records)
     ]
-    return _grid(lines, ["preset", "hardware", "execution", "runs", "hours"], right=(3, 4))
+    return _grid(lines, ["preset", "hardware", "execution", "seeds", "runs", "hours"], right=(4, 5))
 
 
 def _lines(label: str, errors: Errors, groups: Sequence[int]) -> Iterator[list[str]]:
@@ -129,7 +129,7 @@ def _seeds(runs: Iterable[Reproduction]) -> str:
 
 
 def _verdict(finding: Finding) -> str:
-    """For example "**reproduced** (`mini` WideResNet-10-4, 3 seeds)"."""
+    """For example "**reproduced** (`mini` WideResNet-10-4, 3 seeds)"; also the one part on which a claim hangs."""
     if not finding.parts:
         return str(finding.verdict)
     where = finding.basis
@@ -137,6 +137,9 @@ def _verdict(finding: Finding) -> str:
         low, high = finding.seeds
         seeds = f"{high} seed{'' if high == 1 else 's'}" if low == high else f"{low} to {high} seeds"
         where = f"`{finding.scale.preset}` {model_label(finding.scale.column.template)}, {seeds}"
+    if hangs := open_part(finding):
+        part, found = hangs
+        where += f"; all but {part.name} reproduced, {found}"
     return f"**{finding.verdict}** ({where})"
 
 

@@ -31,5 +31,14 @@ class RunIndex:
         return tuple(runs[seed] for seed in sorted(runs))
 
 
+def seeds_by_execution(records: Iterable[Record]) -> dict[str, tuple[int, ...]]:
+    """The seeds of each device and precision, such as {"cpu, float32": (1,)}, the one with most seeds first."""
+    seeds: dict[str, set[int]] = defaultdict(set)
+    for record in records:
+        execution = record.execution
+        seeds[f"{record.hardware.accelerator or execution.device}, {execution.precision}"].add(record.seed)
+    return {name: tuple(sorted(of)) for name, of in sorted(seeds.items(), key=lambda entry: -len(entry[1]))}
+
+
 def _seedless_hash(configuration: dict[str, Any]) -> str:
     return configuration_hash({name: value for name, value in configuration.items() if name != "seed"})

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from gc2l.analysis.selection import RunIndex
+from gc2l.analysis.selection import RunIndex, seeds_by_execution
 from gc2l.analysis.statistics import Estimate, mean_interval
 from gc2l.cells import Column, Preset
 from gc2l.paper import ReportedRow, reported_rows
@@ -34,12 +34,14 @@ class Reproduction:
         error_percent: mean over the finished seeds with its interval; None when no run has finished.
         finished: number of finished runs.
         diverged: number of diverged runs.
+        executions: the seeds of each device and precision.
     """
 
     scale: Scale
     error_percent: Estimate | None
     finished: int
     diverged: int
+    executions: Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +78,19 @@ class ComparisonTable:
     table: str
     rows: tuple[Row, ...]
     scales: tuple[Scale, ...]
+
+    def reproductions(self, scale: Scale) -> list[Reproduction]:
+        """Those of one scale, in the order of the rows."""
+        entries = (entry for row in self.rows for entry in row.entries)
+        return [run for entry in entries for run in entry.reproductions if run.scale == scale]
+
+    def executions(self, scale: Scale) -> dict[str, tuple[int, ...]]:
+        """The seeds that one scale has of each device and precision."""
+        seeds: dict[str, set[int]] = {}
+        for run in self.reproductions(scale):
+            for name, of in run.executions.items():
+                seeds.setdefault(name, set()).update(of)
+        return {name: tuple(sorted(of)) for name, of in seeds.items()}
 
 
 def comparison_table(
@@ -154,4 +169,5 @@ def _reproduction(scale: Scale, runs: Sequence[Record]) -> Reproduction:
         error_percent=mean_interval(errors) if errors else None,
         finished=len(errors),
         diverged=len(runs) - len(errors),
+        executions=seeds_by_execution(runs),
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from gc2l.analysis import FORMATS, comparison_table, to_terminal
 from gc2l.analysis.figures import FILE_FORMATS, to_bytes
-from gc2l.analysis.scaling import parts_of_table2, speedup_against_groups, to_csv, to_latex, to_text
+from gc2l.analysis.scaling import TablePart, parts_of_table2, to_csv, to_latex, to_text
+from gc2l.analysis.scaling.figure import speedup_against_groups
 from gc2l.cells import Preset
 from gc2l.models import paper_parameter_counts
 from gc2l.paper import reported_rows
@@ -30,14 +31,15 @@ def publish_table2(records: Sequence[ScalingRecord], folder: Path, figures: Path
     Raises:
         ValueError: nothing has been measured.
     """
-    for suffix, text in table2_texts(records).items():
+    parts = parts_of_table2(records)
+    for suffix, text in _table2_texts(parts).items():
         write_atomically(folder / f"table2.{suffix}", text)
     for record in records:
         figure = speedup_against_groups(record)
         for file_format in FILE_FORMATS:
             path = figures / f"table2_speedup_{record.device}.{file_format}"
             write_atomically(path, to_bytes(figure, file_format))
-    return to_text(parts_of_table2(records), "simple")
+    return to_text(parts, "simple")
 
 
 def table2_texts(records: Sequence[ScalingRecord]) -> dict[str, str]:
@@ -46,6 +48,9 @@ def table2_texts(records: Sequence[ScalingRecord]) -> dict[str, str]:
     Raises:
         ValueError: nothing has been measured.
     """
-    parts = parts_of_table2(records)
+    return _table2_texts(parts_of_table2(records))
+
+
+def _table2_texts(parts: Sequence[TablePart]) -> dict[str, str]:
     title = "# Table 2. Channel-parallel training of WideResNet-28-k on CIFAR-10"
     return {"md": f"{title}\n\n{to_text(parts, 'pipe')}", "csv": to_csv(parts), "tex": to_latex(parts)}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from gc2l.analysis.claims.claim import Convolution, ScaleRuns
 from gc2l.analysis.claims.verdict import Claimed, Part, Verdict, decide, p_against
+from gc2l.analysis.labels import estimate_text, executions_label, seeds_label
+from gc2l.analysis.selection import seeds_by_execution
 from gc2l.analysis.statistics import Estimate, mean_interval, paired_difference, slope
 from gc2l.records import Interval, Record
 from gc2l.variants import VARIANTS
@@ -43,10 +45,13 @@ def difference(
     """The paired difference `measure`(first) - `measure`(second) over the seeds that both have finished."""
     name = f"n = {max(first[1], second[1])}: {VARIANTS[first[0]].label} - {VARIANTS[second[0]].label}"
     a, b = runs.finished(first), runs.finished(second)
-    seeds = sorted(a.keys() & b.keys())
+    seeds = _common_seeds(runs, (first, second))
     if not seeds:
         return _untested(name, claimed, measure.unit, runs, (first, second))
-    effect = paired_difference([measure.of(a[seed]) for seed in seeds], [measure.of(b[seed]) for seed in seeds])
+
+    def effect(of: Sequence[int]) -> Estimate:
+        return paired_difference([measure.of(a[seed]) for seed in of], [measure.of(b[seed]) for seed in of])
+
     return _judged(name, effect, claimed, measure.unit, runs, (first, second), seeds)
 
 
@@ -57,7 +62,10 @@ def slope_above(runs: ScaleRuns, variant: str, claimed: Claimed) -> Part:
     seeds = _common_seeds(runs, convolutions)
     if not seeds:
         return _untested(name, claimed, _SLOPE_UNIT, runs, convolutions)
-    effect = mean_interval(_slopes(runs, variant, seeds))
+
+    def effect(of: Sequence[int]) -> Estimate:
+        return mean_interval(_slopes(runs, variant, of))
+
     return _judged(name, effect, claimed, _SLOPE_UNIT, runs, convolutions, seeds, note=_pooled(runs, variant, seeds))
 
 
@@ -68,7 +76,10 @@ def slope_difference(runs: ScaleRuns, first: str, second: str, claimed: Claimed)
     seeds = _common_seeds(runs, convolutions)
     if not seeds:
         return _untested(name, claimed, _SLOPE_UNIT, runs, convolutions)
-    effect = paired_difference(_slopes(runs, first, seeds), _slopes(runs, second, seeds))
+
+    def effect(of: Sequence[int]) -> Estimate:
+        return paired_difference(_slopes(runs, first, of), _slopes(runs, second, of))
+
     note = f"{_pooled(runs, first, seeds)}, {_pooled(runs, second, seeds)}"
     return _judged(name, effect, claimed, _SLOPE_UNIT, runs, convolutions, seeds, note=note)
 
@@ -103,12 +114,15 @@ def _line(runs: ScaleRuns, variant: str, seeds: Sequence[int]) -> Estimate:
 
 
 def _common_seeds(runs: ScaleRuns, convolutions: Iterable[Convolution]) -> list[int]:
-    return sorted(set.intersection(*(set(runs.finished(convolution)) for convolution in convolutions)))
+    """The seeds with which all of these have finished, on one kind of device in one precision."""
+    finished = [runs.finished(convolution) for convolution in convolutions]
+    shared = set.intersection(*(set(of_seed) for of_seed in finished))
+    return sorted(seed for seed in shared if len(seeds_by_execution(of_seed[seed] for of_seed in finished)) == 1)
 
 
 def _judged(
     name: str,
-    effect: Estimate,
+    effect_of: Callable[[Sequence[int]], Estimate],
     claimed: Claimed,
     unit: str,
     runs: ScaleRuns,
@@ -117,6 +131,15 @@ def _judged(
     note: str = "",
 ) -> Part:
     diverged = _diverged(runs, convolutions)
+    effect = effect_of(seeds)
+    executions = seeds_by_execution(runs.finished(convolutions[0])[seed] for seed in seeds)
+    largest = next(iter(executions.values()))
+    alone = ""
+    if len(executions) > 1:
+        most = effect_of(largest)
+        text = estimate_text(most.value, most.interval)
+        alone = f"{executions_label(executions)}; {seeds_label(largest)} alone: {text}, {decide(most, claimed)}"
+    left_out = _mixed_seeds(runs, convolutions, seeds)
     return Part(
         name=name,
         verdict=Verdict.INCONCLUSIVE if diverged else decide(effect, claimed),
@@ -127,14 +150,23 @@ def _judged(
         p_against=p_against(effect, claimed),
         seeds=tuple(seeds),
         runs=tuple(runs.finished(convolution)[seed].identity for convolution in convolutions for seed in seeds),
-        note="; ".join(filter(None, (note, diverged))),
+        diverged=bool(diverged),
+        note="; ".join(filter(None, (note, alone, left_out, diverged))),
     )
+
+
+def _mixed_seeds(runs: ScaleRuns, convolutions: Sequence[Convolution], seeds: Sequence[int]) -> str:
+    """The seeds that are left out because their runs differ in device or precision, in words."""
+    shared = set.intersection(*(set(runs.finished(convolution)) for convolution in convolutions))
+    mixed = sorted(shared - set(seeds))
+    return f"{seeds_label(mixed)} left out: the runs differ in device or precision" if mixed else ""
 
 
 def _untested(name: str, claimed: Claimed, unit: str, runs: ScaleRuns, convolutions: Sequence[Convolution]) -> Part:
     lacks = tuple(convolution for convolution in convolutions if not runs.finished(convolution))
     reason = f"no finished run of {describe(lacks)}" if lacks else "no seed that all of these runs share"
-    note = "; ".join(filter(None, (reason, _diverged(runs, convolutions))))
+    notes = (reason, _mixed_seeds(runs, convolutions, ()), _diverged(runs, convolutions))
+    note = "; ".join(filter(None, notes))
     return Part(name=name, verdict=Verdict.NOT_YET_TESTED, claimed=claimed, unit=unit, lacks=lacks, note=note)
 
 

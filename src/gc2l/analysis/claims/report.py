@@ -12,7 +12,9 @@ from rich.table import Table
 from tabulate import tabulate
 
 from gc2l.analysis.claims.claim import Claim, Finding, scale_text
+from gc2l.analysis.claims.power import Outlook, open_part, outlook
 from gc2l.analysis.claims.verdict import RULES, Part, Verdict, holm_of
+from gc2l.analysis.labels import estimate_text
 from gc2l.analysis.render import TERMINAL_WIDTH
 from gc2l.analysis.tables import Scale
 
@@ -82,8 +84,10 @@ def summary(findings: Findings) -> Iterable[tuple[str, ...]]:
             effect = f"missing: {finding.missing}"
             if (part := _decisive(finding)) is not None:
                 effect = f"{part.name}: {effect_text(part)} {part.unit}, claimed {part.claimed}"
+                if hangs := open_part(finding):
+                    effect += f"; all other parts are reproduced, {hangs[1]}"
                 if finding.missing:
-                    effect += "; some parts are not yet tested"
+                    effect += f"; missing: {finding.missing}"
             yield claim.id, finding.verdict.value, _scale(finding), _seeds(finding), effect
 
 
@@ -130,12 +134,7 @@ def effect_text(part: Part) -> str:
     """The effect with its interval, such as "-1.00 (-1.50 to -0.50)"."""
     if part.effect is None:
         return "-"
-    if part.interval is None:
-        return f"{part.effect:.3g}"
-    # Two significant digits of half the interval, at least two decimals.
-    half = (part.interval.high - part.interval.low) / 2
-    decimals = max(2, 1 - math.floor(math.log10(half))) if half > 0 else 2
-    return f"{part.effect:.{decimals}f} ({part.interval.low:.{decimals}f} to {part.interval.high:.{decimals}f})"
+    return estimate_text(part.effect, part.interval)
 
 
 def _grid(rows: Iterable[tuple[str, ...]], headers: tuple[str, ...]) -> str:
@@ -151,7 +150,8 @@ def _finding_fields(finding: Finding) -> dict[str, Any]:
         "seeds": [low, high],
         "missing": finding.missing,
         "parts": [
-            _part_fields(part, corrected) for part, corrected in zip(finding.parts, holm_of(finding.parts), strict=True)
+            _part_fields(part, corrected, outlook(part, len(finding.parts)))
+            for part, corrected in zip(finding.parts, holm_of(finding.parts), strict=True)
         ],
     }
 
@@ -169,7 +169,7 @@ def _scale_fields(scale: Scale) -> dict[str, Any]:
     }
 
 
-def _part_fields(part: Part, corrected: float | None) -> dict[str, Any]:
+def _part_fields(part: Part, corrected: float | None, settled: Outlook | None) -> dict[str, Any]:
     return {
         "name": part.name,
         "verdict": part.verdict.value,
@@ -180,6 +180,7 @@ def _part_fields(part: Part, corrected: float | None) -> dict[str, Any]:
         "p_against": part.p_against,
         "p_against_holm": corrected,
         "seeds": list(part.seeds),
+        "more_seeds": settled and settled.more_seeds,
         "runs": list(part.runs),
         "note": part.note,
     }

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+import numpy as np
 from scipy import stats
 
 from gc2l.analysis.statistics import Estimate
@@ -28,6 +29,11 @@ RULES = (
     "are missing. Nothing is corrected across claims or scales.",
     "A slope is that of the test error against log2 n, by least squares in each seed over the n >= 2; the seeds' "
     "slopes are then compared like any other number. 'Pooled' is one line through all seeds' points.",
+    "Runs of one seed are compared with each other only where they ran on the same kind of device in the same "
+    "precision; another seed may have run elsewhere. Where seeds did, the note says so, with the effect over the "
+    "largest part of them that did not. A seed whose own runs differ in this is left out.",
+    "Where one part alone keeps a claim from being reproduced, the summary says how many more seeds would settle it: "
+    "so many that the t test has a power of 80 % (noncentral t), if the true effect and spread are those observed.",
     "The intervals hold the spread between seeds on the given test images, not that of other images.",
 )
 
@@ -77,6 +83,7 @@ class Part:
         seeds: those that the number rests on.
         runs: identities of the records that it rests on.
         lacks: the convolutions (variant, n) without a finished run, for which there is no number.
+        diverged: whether a run that it should rest on diverged.
         note: what is missing, diverged or further known.
     """
 
@@ -90,6 +97,7 @@ class Part:
     seeds: tuple[int, ...] = ()
     runs: tuple[str, ...] = ()
     lacks: tuple[tuple[str, int], ...] = ()
+    diverged: bool = False
     note: str = ""
 
 
@@ -126,12 +134,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     The k-th smallest of m (k = 0, 1, ...) is multiplied by m - k, then raised to its predecessor if that is larger;
     rejecting where the result is at most alpha keeps the chance of any false rejection at alpha.
     """
-    adjusted = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, position in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[position]))
-        adjusted[position] = largest
-    return adjusted
+    order = np.argsort(p_values, kind="stable")
+    steps = np.asarray(p_values, dtype=float)[order] * np.arange(len(order), 0, -1)
+    adjusted = np.empty(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return [float(value) for value in adjusted]
 
 
 def combine(parts: Sequence[Part]) -> Verdict:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from gc2l.analysis.labels import seeds_label
 from gc2l.records import Record
 
 
@@ -15,6 +16,7 @@ class Cost:
         preset: the preset's name.
         hardware: processor and cores, or the accelerator.
         execution: device, precision and compilation.
+        seeds: theirs, such as "1-5".
         runs: how many.
         hours: wall-clock time of all of them.
         images_per_second: median over the runs, training only.
@@ -24,6 +26,7 @@ class Cost:
     preset: str
     hardware: str
     execution: str
+    seeds: str
     runs: int
     hours: float
     images_per_second: float
@@ -40,6 +43,7 @@ def preset_costs(records: Sequence[Record]) -> list[Cost]:
             preset=preset,
             hardware=hardware,
             execution=execution,
+            seeds=seeds_label(sorted({run.seed for run in runs})).removeprefix("seeds ").removeprefix("seed "),
             runs=len(runs),
             hours=sum(run.wall_seconds for run in runs) / 3600,
             images_per_second=median(run.images_per_second for run in runs),

@@ -1,18 +1,38 @@
-"""A cost model of the channel-parallel training step: compute of one rank, plus latency and bandwidth of the link.
+"""A cost model of the channel-parallel training step, fitted to the shares of one machine that were timed alone.
 
-    step = a FLOPs + b elements + c parameters + d layers  +  calls x latency + received bytes / bandwidth
+    device = a FLOPs + b numbers written + c parameters        host = d layers, or a constant
 
-The first four are one rank's, with a to d fitted to the shares that were timed alone; no overlap is assumed. It is a
-model: what it says of networks that nobody ran is a prediction.
+On an accelerator the host launches while the device works, so a step is max(host, device + link). On a CPU one
+processor does both, so it is host + device + link. The link takes calls x latency + received bytes / bandwidth.
+
+What the shares cannot tell apart is said and goes into the intervals; what lies outside of them is not predicted.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.optimize import nnls
+from scipy.stats import gmean
 
+from gc2l.analysis.scaling.least_squares import Array, Fit, Seconds, fit_terms, fit_times
 from gc2l.records import LinkTime, ScalingRecord, ShareTime, Work
+
+ALIKE = 1.05
+"""Two amounts whose ratio varies by no more than this over the shares cannot be told apart."""
+MARGIN = 1.1
+"""A network may lie this far, in each amount, from a mixture of measured shares."""
+FEWEST_SHARES = 5
+
+AMOUNTS: dict[str, Callable[[Work], float]] = {
+    "layers": lambda work: work.layers,
+    "steps": lambda work: 1,
+    "FLOPs": lambda work: work.flops,
+    "numbers written": lambda work: work.elements,
+    "parameters": lambda work: work.own_parameters,
+}
+HOST = ("layers", "steps")
+DEVICE = ("FLOPs", "numbers written", "parameters")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +54,7 @@ class Link:
         return work.collectives * self.latency + work.received_bytes / self.bandwidth
 
 
+NO_LINK = Link(name="none", latency=0.0, bandwidth=float("inf"))
 # Latencies are typical of NCCL's collectives (software and all), bandwidths the links' nominal ones in one direction.
 LINKS = (
     Link(name="PCIe 3 x16", latency=20e-6, bandwidth=15.8e9),
@@ -44,88 +65,159 @@ LINKS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class CostModel:
-    """Seconds per unit of work.
+class Term:
+    """One cost of the model.
 
     Attributes:
-        per_flop, per_element, per_parameter, per_layer: see the module.
-        link: the one that was measured; None where no ranks ran together.
-        errors: relative error (predicted / measured - 1) of each share that the model was fitted to.
-        errors_of_widest: the same for the widest network's shares when the model is fitted to the narrower ones only.
+        members: what it may be the cost of, by the names of `AMOUNTS`; the shares do not tell which.
+        units: of each member in one unit of the first, over the shares.
+        rate: seconds per unit of the first; None where the shares do not show such a cost.
     """
 
-    per_flop: float
-    per_element: float
-    per_parameter: float
-    per_layer: float
+    members: tuple[str, ...]
+    units: tuple[float, ...]
+    rate: Seconds | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostModel:
+    """What a step costs on one machine.
+
+    Attributes:
+        terms: the costs, the host's first.
+        link: the one that was measured; None where no ranks ran together.
+        fit: to the shares' times.
+        error_otherwise: like the fit's error, with the sum in place of the larger, or the other way round.
+        left_out: each share as the model predicts it that is fitted to the others, in their order; None where these do
+            not show the same costs.
+        shares: that it is fitted to.
+    """
+
+    terms: tuple[Term, ...]
     link: Link | None
-    errors: tuple[float, ...]
-    errors_of_widest: tuple[float, ...]
+    fit: Fit
+    error_otherwise: float
+    left_out: tuple[Seconds | None, ...]
+    shares: tuple[ShareTime, ...] = field(repr=False)
 
-    def compute_seconds(self, work: Work) -> float:
-        """Predicted compute of one rank in one step."""
-        return (
-            self.per_flop * work.flops
-            + self.per_element * work.elements
-            + self.per_parameter * work.own_parameters
-            + self.per_layer * work.layers
-        )
+    def predict(self, work: Work, link: Link = NO_LINK) -> Seconds:
+        """One step, with an interval that takes the link's times as they are.
 
-    def step_seconds(self, work: Work, link: Link) -> float:
-        """Predicted step over `link`."""
-        return self.compute_seconds(work) + link.seconds(work)
+        Raises:
+            ValueError: the shares say nothing about such a network.
+        """
+        if reason := self.outside(work):
+            raise ValueError(f"k={work.widen_factor}, n={work.groups} is outside of what was measured: {reason}")
+        return self.fit.predict(*self._amounts(work), link.seconds(work))
+
+    def is_launch_bound(self, share: ShareTime) -> bool:
+        """Whether a measured step may be the time that the host takes to launch it; the device's may be shorter."""
+        if not self.fit.asynchronous:
+            return False
+        # Where no share shows the host's time, it may still be that of the shortest.
+        host = self.fit.cost((0,), *self._amounts(share.work)).high or min(one.time.seconds for one in self.shares)
+        return share.time.seconds <= host
+
+    def outside(self, work: Work) -> str:
+        """Why nothing is predicted of `work`; empty inside of the measured range.
+
+        Inside is what lies within a factor `MARGIN` of a mixture of shares, a weighted geometric mean of their amounts.
+        """
+        most = max(share.work.layers for share in self.shares)
+        if work.layers > most:
+            return f"{work.layers} layers, at most {most} measured"
+        # What grows alike may differ here: the interval says how much that matters.
+        names = [term.members[0] for term in self.terms[1:]]
+        target = np.log([float(AMOUNTS[name](work)) for name in names])
+        points = np.log([[float(AMOUNTS[name](share.work)) for name in names] for share in self.shares])
+        lowest, highest = points.min(axis=0), points.max(axis=0)
+        for name, value, low, high in zip(names, target, lowest, highest, strict=True):
+            if not low - np.log(MARGIN) <= value <= high + np.log(MARGIN):
+                return f"{np.exp(value):.2g} {name}, measured {np.exp(low):.2g} to {np.exp(high):.2g}"
+        if _distance(points, target) > np.log(MARGIN):
+            return f"so many {names[0]} were not measured with so many {' and '.join(names[1:])}"
+        return ""
+
+    def _amounts(self, work: Work) -> tuple[Array, Array]:
+        """For each term the smallest and the largest amount, in units of its first member, that it may stand for."""
+        found = [
+            [AMOUNTS[member](work) / unit for member, unit in zip(term.members, term.units, strict=True)]
+            for term in self.terms
+        ]
+        return np.array([min(one) for one in found]), np.array([max(one) for one in found])
 
 
 def fit_cost_model(record: ScalingRecord) -> CostModel:
-    """Fit the model to the measurements of one machine, by non-negative least squares of the relative errors.
+    """Fit the model to the measurements of one machine, by least squares of the relative errors.
 
     Raises:
         ValueError: fewer than five shares were timed.
     """
-    if len(record.shares) < 5:
+    if len(record.shares) < FEWEST_SHARES:
         raise ValueError(
-            f"{len(record.shares)} timed shares do not determine a cost model of four terms; take 5 or more"
+            f"{len(record.shares)} timed shares do not determine a cost model; take {FEWEST_SHARES} or more"
         )
-    link = _fit_link(record.link)
-    widest = max(share.work.widen_factor for share in record.shares)
-    narrower = [share for share in record.shares if share.work.widen_factor < widest]
-    wide = [share for share in record.shares if share.work.widen_factor == widest]
-    extrapolated = _errors(_fit(narrower), wide) if len(narrower) >= 5 else ()
-    rates = _fit(record.shares)
+    asynchronous = record.device != "cpu"
+    works = [share.work for share in record.shares]
+    seconds = np.array([share.time.seconds for share in record.shares])
+    # The host has one cost: by layers, and where all shares have as many, perhaps by steps.
+    groups = [_alike(HOST, works)[0], *_alike(DEVICE, works)]
+    amounts = np.array([[AMOUNTS[group[0]](work) for group in groups] for work in works], dtype=float)
+    fit = fit_times(amounts, seconds, asynchronous=asynchronous)
     return CostModel(
-        per_flop=rates[0],
-        per_element=rates[1],
-        per_parameter=rates[2],
-        per_layer=rates[3],
-        link=link,
-        errors=_errors(rates, record.shares),
-        errors_of_widest=extrapolated,
+        terms=tuple(
+            Term(
+                members=group,
+                units=tuple(_ratio(group[0], member, works) for member in group),
+                rate=fit.rate(place) if place in fit.terms else None,
+            )
+            for place, group in enumerate(groups)
+        ),
+        link=_fit_link(record.link),
+        fit=fit,
+        error_otherwise=fit_times(amounts, seconds, asynchronous=not asynchronous).error,
+        left_out=tuple(_leave_out(amounts, seconds, number, fit) for number in range(len(seconds))),
+        shares=record.shares,
     )
 
 
-def _terms(work: Work) -> list[float]:
-    return [work.flops, work.elements, work.own_parameters, work.layers]
+def _alike(names: Sequence[str], works: Sequence[Work]) -> list[tuple[str, ...]]:
+    """The names of amounts, those together that grow alike over all works."""
+    groups: list[tuple[str, ...]] = []
+    for name in names:
+        for place, group in enumerate(groups):
+            ratios = [AMOUNTS[name](work) / AMOUNTS[group[0]](work) for work in works]
+            if max(ratios) <= ALIKE * min(ratios):
+                groups[place] = (*group, name)
+                break
+        else:
+            groups.append((name,))
+    return groups
 
 
-def _fit(shares: Sequence[ShareTime]) -> list[float]:
-    rows = np.array([_terms(share.work) for share in shares], dtype=float)
-    seconds = np.array([share.time.seconds for share in shares])
-    # Terms of one size each, or the solver loses the small ones.
-    scale = rows.max(axis=0)
-    solution, _ = nnls(rows / scale / seconds[:, None], np.ones(len(seconds)))
-    return [float(value) for value in solution / scale]
+def _ratio(first: str, member: str, works: Sequence[Work]) -> float:
+    return float(gmean([AMOUNTS[member](work) / AMOUNTS[first](work) for work in works]))
 
 
-def _errors(rates: Sequence[float], shares: Sequence[ShareTime]) -> tuple[float, ...]:
-    predicted = (sum(a * b for a, b in zip(rates, _terms(share.work), strict=True)) for share in shares)
-    return tuple(value / share.time.seconds - 1 for value, share in zip(predicted, shares, strict=True))
+def _leave_out(amounts: Array, seconds: Array, number: int, fit: Fit) -> Seconds | None:
+    keep = np.arange(len(seconds)) != number
+    rest = fit_terms(amounts[keep], seconds[keep], fit.terms, asynchronous=fit.asynchronous)
+    return None if rest is None else rest.predict(amounts[number], amounts[number])
+
+
+def _distance(points: Array, target: Array) -> float:
+    """How far, in the coordinate where it is farthest, `target` is from the nearest weighted mean of `points`."""
+    # The weights are not negative; a heavy row makes them sum to one.
+    heavy = 1e3 * np.abs(points).max()
+    weights, _ = nnls(np.vstack([points.T, np.full(len(points), heavy)]), np.append(target, heavy))
+    return float(np.abs(weights @ points / weights.sum() - target).max())
 
 
 def _fit_link(times: Sequence[LinkTime]) -> Link | None:
     if not times:
         return None
-    rows = np.array([[1.0, one.received_bytes] for one in times])
+    sizes = np.array([[1.0, one.received_bytes] for one in times])
     seconds = np.array([one.time.seconds for one in times])
-    scale = rows.max(axis=0)
-    (latency, per_byte), _ = nnls(rows / scale / seconds[:, None], np.ones(len(seconds)))
+    scale = sizes.max(axis=0)
+    (latency, per_byte), _ = nnls(sizes / scale / seconds[:, None], np.ones(len(seconds)))
     return Link(name="measured", latency=float(latency), bandwidth=float(scale[1] / per_byte))

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from gc2l.analysis.figures.style import FAINT, add_caption, mark, styled
-from gc2l.analysis.scaling.cost_model import LINKS
+from gc2l.analysis.scaling.cost_model import LINKS, CostModel, fit_cost_model
 from gc2l.analysis.scaling.predictions import Prediction, baseline_text, predict_speedups
 from gc2l.records import ScalingRecord
 
@@ -23,63 +23,68 @@ def speedup_against_groups(record: ScalingRecord) -> Figure:
     Raises:
         ValueError: too few measurements for a cost model.
     """
-    predictions = predict_speedups(record)
+    model = fit_cost_model(record)
+    predictions = [one for one in predict_speedups(model, record.planned) if one.speedups]
     widths = sorted({one.widen_factor for one in predictions})
-    columns = 2
+    columns = 2 if widths else 1
     rows = -(-(len(widths) + 1) // columns)
     figure = Figure(figsize=(5.2, 2.2 * rows), layout="constrained")
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(len(widths) + 1)]
-    _draw_measured(axes[0], record)
+    _draw_measured(axes[0], record, model)
     for place, width in zip(axes[1:], widths, strict=True):
         _draw_predicted(place, [one for one in predictions if one.widen_factor == width])
     handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
     figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=3)
     machine = record.hardware.accelerator or f"one core of {record.hardware.processor}"
     images = ", ".join(map(str, sorted({share.work.images for share in record.shares})))
-    add_caption(
-        figure,
-        (
-            "Speed-up of a training step from SC to GC-2L with n groups on n ranks. Upper left, measured: "
-            f"one rank alone ({machine}, {record.precision}, batch {images}), the other ranks' channels supplied, so "
-            "that communication takes no time. The other panels are predictions, nothing in them was run: compute from "
-            "a model fitted to the measured shares, latency and bandwidth the links' nominal ones. Squares: the "
-            "paper's ratios of training times (Table 2), whose SC took 1, 2 and 3 GPUs. Compared with "
-            f"{baseline_text(record.planned)}. Ideal: a rank multiplies n^2 times less than SC.",
-        ),
+    caption = (
+        "Speed-up of a training step from SC to GC-2L with n groups on n ranks. Measured: one rank alone "
+        f"({machine}, {record.precision}, batch {images}), the other ranks' channels supplied, so that communication "
+        "takes no time; white: no longer than the host takes to launch a step. Ideal: a rank multiplies n^2 times less "
+        "than SC. "
     )
+    caption += (
+        "The other panels are predictions with 95 % intervals, nothing in them was run: the step from a model fitted "
+        "to the measured ones, latency and bandwidth the links' nominal ones. Squares: the paper's ratios of training "
+        f"times (Table 2), whose SC took 1, 2 and 3 GPUs. Compared with {baseline_text(record.planned)}."
+        if widths
+        else "For Table 2's own networks nothing is predicted, they lie outside of what was measured."
+    )
+    add_caption(figure, (caption,))
     return figure
 
 
-def _draw_measured(axes: Axes, record: ScalingRecord) -> None:
+def _draw_measured(axes: Axes, record: ScalingRecord, model: CostModel) -> None:
     axes.set_title("measured, one rank alone", loc="left")
     widths = sorted({share.work.widen_factor for share in record.shares})
     for number, width in enumerate(widths):
-        seconds = {s.work.groups: s.time.seconds for s in record.shares if s.work.widen_factor == width}
-        if 1 not in seconds:
+        shares = {share.work.groups: share for share in record.shares if share.work.widen_factor == width}
+        if 1 not in shares:
             continue
+        speedups = {n: shares[1].time.seconds / share.time.seconds for n, share in shares.items()}
+        marker = _MEASURED_MARKERS[number % len(_MEASURED_MARKERS)]
         axes.plot(
-            list(seconds),
-            [seconds[1] / value for value in seconds.values()],
+            list(speedups),
+            list(speedups.values()),
             color=mark("gc2l").color,
             alpha=1 - 0.25 * number,
             linewidth=0.8,
-            marker=_MEASURED_MARKERS[number % len(_MEASURED_MARKERS)],
+            marker=marker,
             label=f"measured, k = {width}",
         )
+        bound = {n: speedups[n] for n, share in shares.items() if model.is_launch_bound(share)}
+        axes.plot(list(bound), list(bound.values()), marker, color=mark("gc2l").color, markerfacecolor="white")
     _finish(axes, max(share.work.groups for share in record.shares))
 
 
 def _draw_predicted(axes: Axes, predictions: Sequence[Prediction]) -> None:
     axes.set_title(f"WRN-28-{predictions[0].widen_factor}, predicted", loc="left")
     for link, tone, line in zip(LINKS, _TONES, _LINES, strict=True):
-        points = [one for one in predictions if one.link.name == link.name]
-        axes.plot(
-            [one.groups for one in points],
-            [one.speedup for one in points],
-            color=tone,
-            linestyle=line,
-            label=f"predicted, {link.name}",
-        )
+        groups = [one.groups for one in predictions]
+        speedups = [one.speedups[link.name] for one in predictions]
+        lows, highs = [one.low for one in speedups], [one.high for one in speedups]
+        axes.plot(groups, [s.value for s in speedups], color=tone, linestyle=line, label=f"predicted, {link.name}")
+        axes.fill_between(groups, lows, highs, color=tone, alpha=0.12, linewidth=0)
     reported = {one.groups: one.reported for one in predictions if one.reported is not None}
     axes.plot(list(reported), list(reported.values()), "s", color="black", markerfacecolor="white", label="paper")
     _finish(axes, max(one.groups for one in predictions))

@@ -1,11 +1,22 @@
 """What the cost model predicts for the paper's Table 2: speed-ups from SC to GC-2L on n ranks."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gc2l.analysis.scaling.cost_model import LINKS, CostModel, Link, fit_cost_model
+from gc2l.analysis.scaling.cost_model import LINKS, NO_LINK, CostModel, Link
+from gc2l.analysis.scaling.least_squares import Seconds
 from gc2l.paper import reported_speedup
-from gc2l.records import ScalingRecord, Work
+from gc2l.records import Work
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speedup:
+    """How many times shorter a step is, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,39 +25,37 @@ class Prediction:
 
     Attributes:
         widen_factor, groups: the network, GC-2L with n groups on n ranks.
-        link: between the ranks.
-        compute_seconds: of one rank in one step.
-        link_seconds: of one step.
-        speedup: of the step over SC on the same hardware, on one rank or split by layers; that is predicted, too.
+        outside: why nothing is predicted; else empty.
+        step: of one rank, without the link; None outside.
+        speedups: over SC on the same hardware, on one rank or split by layers, by the name of the link; SC's step is
+            predicted, too. Empty outside.
         ideal: n^2, which is how much less one rank multiplies: 1/n of the arithmetic, shared by n.
         reported: the paper's ratio of training times, None where it has none.
     """
 
     widen_factor: int
     groups: int
-    link: Link
-    compute_seconds: float
-    link_seconds: float
-    speedup: float
+    outside: str
+    step: Seconds | None
+    speedups: dict[str, Speedup]
     ideal: int
     reported: float | None
 
 
-def predict_speedups(record: ScalingRecord, links: Sequence[Link] = LINKS) -> list[Prediction]:
+def predict_speedups(model: CostModel, planned: Sequence[Work], links: Sequence[Link] = LINKS) -> list[Prediction]:
     """Predict every planned GC-2L network over every link.
 
     Raises:
-        ValueError: too few measurements to fit the model, or no planned SC to compare with.
+        ValueError: no planned SC to compare with.
     """
-    model = fit_cost_model(record)
-    standard = {work.widen_factor: work for work in record.planned if work.variant == "sc"}
+    standard = {work.widen_factor: work for work in planned if work.variant == "sc"}
     found = []
-    for work in record.planned:
+    for work in planned:
         if work.variant == "sc":
             continue
         if work.widen_factor not in standard:
             raise ValueError(f"k={work.widen_factor} is planned without SC, to which its speed-up refers")
-        found += [_predict(model, work, link, standard[work.widen_factor]) for link in links]
+        found.append(_predict(model, work, links, standard[work.widen_factor]))
     return found
 
 
@@ -61,14 +70,26 @@ def baseline_text(planned: Sequence[Work]) -> str:
     return f"SC on {', '.join(places)}"
 
 
-def _predict(model: CostModel, work: Work, link: Link, standard: Work) -> Prediction:
+def _predict(model: CostModel, work: Work, links: Sequence[Link], standard: Work) -> Prediction:
+    of_standard = model.outside(standard)
+    outside = model.outside(work) or (of_standard and f"SC: {of_standard}")
+    inside = not outside
     return Prediction(
         widen_factor=work.widen_factor,
         groups=work.groups,
-        link=link,
-        compute_seconds=model.compute_seconds(work),
-        link_seconds=link.seconds(work),
-        speedup=model.step_seconds(standard, link) / model.step_seconds(work, link),
+        outside=outside,
+        step=model.predict(work, NO_LINK) if inside else None,
+        speedups={link.name: _ratio(model.predict(standard, link), model.predict(work, link)) for link in links}
+        if inside
+        else {},
         ideal=work.groups**2,
         reported=reported_speedup(work.widen_factor, work.groups),
     )
+
+
+def _ratio(before: Seconds, after: Seconds) -> Speedup:
+    """Both errors are taken as independent: the distances of the ends add up as squares of logarithms."""
+    down = math.hypot(math.log(before.value / before.low), math.log(after.high / after.value))
+    up = math.hypot(math.log(before.high / before.value), math.log(after.value / after.low))
+    value = before.value / after.value
+    return Speedup(value=value, low=value * math.exp(-down), high=value * math.exp(up))

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from tabulate import tabulate
 
-from gc2l.analysis.scaling.cost_model import LINKS, fit_cost_model
-from gc2l.analysis.scaling.predictions import Prediction, baseline_text, predict_speedups
+from gc2l.analysis.scaling.cost_model import LINKS, NO_LINK, CostModel, fit_cost_model
+from gc2l.analysis.scaling.least_squares import Seconds
+from gc2l.analysis.scaling.predictions import baseline_text, predict_speedups
 from gc2l.paper import reported_rows
 from gc2l.records import RanksTime, ScalingRecord, ShareTime, Work
 from gc2l.variants import VARIANTS
@@ -39,7 +40,11 @@ def parts_of_table2(records: Sequence[ScalingRecord]) -> list[TablePart]:
     for record in records:
         if record.together:
             parts.append(_together(record))
-        parts += [_shares(record), _model(record), _predictions(record)]
+        model = fit_cost_model(record)
+        parts += [_shares(record, model), _costs(record, model)]
+        if record.together:
+            parts.append(_against_together(record, model))
+        parts.append(_predictions(record, model))
     return parts
 
 
@@ -140,7 +145,7 @@ def _together(record: ScalingRecord) -> TablePart:
     )  # fmt: skip
 
 
-def _shares(record: ScalingRecord) -> TablePart:
+def _shares(record: ScalingRecord, model: CostModel) -> TablePart:
     rows = [
         (
             f"WRN-{share.work.depth}-{share.work.widen_factor}",
@@ -151,85 +156,134 @@ def _shares(record: ScalingRecord) -> TablePart:
             f"{_sc_of(record.shares, share.work) / share.time.seconds:.2f}x",
             f"{share.work.flops / share.time.seconds / 1e9:,.0f}",
             f"{share.peak_memory_bytes / 2**30:.2f}",
+            "yes" if model.is_launch_bound(share) else "",
+            _with_interval(left_out),
         )
-        for share in record.shares
+        for share, left_out in zip(record.shares, model.left_out, strict=True)
     ]
+    pairs = zip(record.shares, model.left_out, strict=True)
+    compared = [(share.time.seconds, found) for share, found in pairs if found is not None]
+    errors = [found.value / seconds - 1 for seconds, found in compared]
+    inside = sum(found.low <= seconds <= found.high for seconds, found in compared)
+    notes = [
+        "From the other shares: what the model of part (d) says when it is fitted without this share: "
+        f"{_range(errors)} of the measured step, {inside} of {len(errors)} within their 95 % interval."
+    ]
+    if any(map(model.is_launch_bound, record.shares)):
+        notes.append(
+            "Launch-bound: no longer than the host takes to launch a step, as far as the model can tell. The device "
+            "may need less time, so a ratio to such a step is only a bound."
+        )
     return TablePart(
         title=f"Table 2 (c): measured, one rank alone with the others' channels supplied, {_machine(record)}",
-        headers=("network", "variant", "n", "p", "batch", "s a step", "over SC", "GFLOP/s", "peak GiB"),
+        headers=(
+            "network", "variant", "n", "p", "batch", "s a step", "over SC", "GFLOP/s", "peak GiB", "launch-bound",
+            "from the other shares",
+        ),
         rows=tuple(rows),
-    )
+        notes=tuple(notes),
+    )  # fmt: skip
 
 
-def _model(record: ScalingRecord) -> TablePart:
-    model = fit_cost_model(record)
+def _costs(record: ScalingRecord, model: CostModel) -> TablePart:
     rows = []
-    if model.link is not None:
-        for entry in record.together:
-            # The compute of this very network, measured, would be the step itself at p = 1.
-            if entry.threads != 1:
-                continue
-            predicted = model.step_seconds(entry.work, model.link)
-            rows.append(
-                (
-                    VARIANTS[entry.work.variant].label,
-                    f"{entry.work.groups}",
-                    f"{entry.work.ranks}",
-                    _split(entry.work),
-                    _overlap(entry),
-                    f"{entry.time.seconds:.3f}",
-                    f"{predicted:.3f}",
-                    f"{100 * (predicted / entry.time.seconds - 1):+.0f} %",
-                )
-            )
-    notes = [
-        f"Fitted to part (c): {1e-9 / model.per_flop if model.per_flop else float('inf'):,.0f} GFLOP/s, "
-        f"{1e9 * model.per_element:.2f} ns an activation, {1e9 * model.per_parameter:.2f} ns a parameter, "
-        f"{1e6 * model.per_layer:.0f} us a layer; its own shares it meets within {_range(model.errors)}.",
-    ]
-    if model.errors_of_widest:
-        notes.append(
-            "Fitted to the narrower networks only, it predicts the widest one's shares within "
-            f"{_range(model.errors_of_widest)}."
+    notes = []
+    for term in model.terms:
+        members = " or ".join(term.members)
+        rate = term.rate
+        rows.append(
+            (members, "not seen", "")
+            if rate is None
+            else (members, f"{rate.value:.3g}", f"{rate.low:.3g} to {rate.high:.3g}")
         )
+        if len(term.members) > 1:
+            notes.append(
+                f"The cost of {' and '.join(term.members)} cannot be told apart: they grow alike in every share. Where "
+                "they do not, intervals reach from the one reading to the other."
+            )
+        if rate is None:
+            notes.append(f"What {' or '.join(term.members)} cost is not seen: the other costs explain all steps.")
+    form = ("the larger of host and device time", "their sum")
+    if not model.fit.asynchronous:
+        form = (form[1].replace("their sum", "the sum of host and device time, which are one processor"), "the larger")
+    notes.insert(
+        0,
+        f"A step is {form[0]}; standard deviation of its relative error {100 * model.fit.error:.0f} % "
+        f"(with {form[1]} in its place {100 * model.error_otherwise:.0f} %).",
+    )
     if model.link is not None:
         notes.append(
             f"Link, fitted to collectives alone: {1e6 * model.link.latency:.0f} us a collective and "
             f"{model.link.bandwidth / 1e9:.2f} GB/s."
         )
     return TablePart(
-        title=f"Table 2 (d): the cost model against part (b), to which it was not fitted, {_machine(record)}",
-        headers=("variant", "n", "p", "split", "overlap", "measured s", "model s", "error"),
+        title=f"Table 2 (d): costs fitted to part (c), {_machine(record)}",
+        headers=("cost of one of the", "seconds", "95 % interval"),
         rows=tuple(rows),
         notes=tuple(notes),
     )
 
 
-def _predictions(record: ScalingRecord) -> TablePart:
-    by_network: dict[tuple[int, int], list[Prediction]] = {}
-    for found in predict_speedups(record):
-        by_network.setdefault((found.widen_factor, found.groups), []).append(found)
+def _against_together(record: ScalingRecord, model: CostModel) -> TablePart:
+    rows = []
+    # A model of single threads; of the step at p = 1 it knows no less.
+    for entry in record.together if model.link else ():
+        if entry.threads != 1:
+            continue
+        outside = model.outside(entry.work)
+        predicted = None if outside else model.predict(entry.work, model.link or NO_LINK)
+        rows.append(
+            (
+                VARIANTS[entry.work.variant].label,
+                f"{entry.work.groups}",
+                f"{entry.work.ranks}",
+                _split(entry.work),
+                _overlap(entry),
+                f"{entry.time.seconds:.3f}",
+                _with_interval(predicted),
+                "" if predicted is None else f"{100 * (predicted.value / entry.time.seconds - 1):+.0f} %",
+                outside,
+            )
+        )
+    return TablePart(
+        title=f"Table 2 (d): the costs against part (b), to which they were not fitted, {_machine(record)}",
+        headers=("variant", "n", "p", "split", "overlap", "measured s", "predicted s", "error", "not predicted"),
+        rows=tuple(rows),
+        notes=("The ranks of part (b) share one machine's memory; the costs are those of a rank that runs alone.",),
+    )
+
+
+def _predictions(record: ScalingRecord, model: CostModel) -> TablePart:
     rows = [
         (
-            f"WRN-28-{k}",
-            f"{n}",
-            f"{found[0].compute_seconds:.3g}",
-            *(f"{one.speedup:.1f}x" for one in found),
-            f"{found[0].ideal}x",
-            "" if found[0].reported is None else f"{found[0].reported:.1f}x",
+            f"WRN-28-{found.widen_factor}",
+            f"{found.groups}",
+            _with_interval(found.step),
+            *(
+                f"{one.value:.1f}x ({one.low:.1f} to {one.high:.1f})" if one else ""
+                for one in (found.speedups.get(link.name) for link in LINKS)
+            ),
+            f"{found.ideal}x",
+            "" if found.reported is None else f"{found.reported:.1f}x",
+            found.outside,
         )
-        for (k, n), found in by_network.items()
+        for found in predict_speedups(model, record.planned)
     ]
     return TablePart(
         title=f"Table 2 (d), PREDICTED: speed-up from SC to GC-2L on n ranks, ranks as in part (c), {_machine(record)}",
-        headers=("network", "n", "compute s", *(link.name for link in LINKS), "ideal n^2", "paper"),
+        headers=("network", "n", "s a step", *(link.name for link in LINKS), "ideal n^2", "paper", "not predicted"),
         rows=tuple(rows),
         notes=(
-            "Nothing in this part was run: compute is the fitted model's, latency and bandwidth are the links' nominal "
-            "ones, nothing overlaps.",
+            "Nothing in this part was run: a rank's step is the model's, with its 95 % interval; latency and bandwidth "
+            "are the links' nominal ones, nothing overlaps, and what the host takes to launch the collectives is left "
+            "out. Outside of the measured shares nothing is predicted.",
             f"Compared with {baseline_text(record.planned)}; the paper's SC took 1, 2 and 3 GPUs.",
         ),
     )
+
+
+def _with_interval(time: Seconds | None) -> str:
+    return "" if time is None else f"{time.value:.3g} ({time.low:.3g} to {time.high:.3g})"
 
 
 def _find(times: Sequence[RanksTime], variant: str, groups: int, ranks: int) -> RanksTime | None:
