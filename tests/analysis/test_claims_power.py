@@ -102,7 +102,7 @@ def test_the_summary_names_the_one_part_that_is_open_and_what_it_takes():
     (row,) = summary([(A1, (finding,))])
     assert row[1] == "inconclusive"
     assert f"all other parts are reproduced, {found}" in row[-1]
-    assert f"; all but n = 2: GC-2L - GC reproduced, {found})" in verdict_table([(A1, (finding,))])
+    assert f"; n = 2: GC-2L - GC alone is undecided, {found})" in verdict_table([(A1, (finding,))])
     assert f'"more_seeds": {found.more_seeds}' in to_json([(A1, (finding,))])
     two_open = {("gc2l", n): [90, 116, 111, 106, 90] for n in (2, 4)}
     assert open_part(only("A1", of_errors(column(), good | two_open))) is None

@@ -139,7 +139,9 @@ def _verdict(finding: Finding) -> str:
         where = f"`{finding.scale.preset}` {model_label(finding.scale.column.template)}, {seeds}"
     if hangs := open_part(finding):
         part, found = hangs
-        where += f"; all but {part.name} reproduced, {found}"
+        where += f"; {part.name} alone is undecided, {found}"
+    if finding.missing:
+        where += f"; missing: {finding.missing}"
     return f"**{finding.verdict}** ({where})"
 
 
