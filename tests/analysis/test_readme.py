@@ -64,15 +64,15 @@ def test_errors_of_the_paper_and_of_each_scale_by_n():
 def test_coverage_counts_cells_seeds_and_diverged_runs():
     (row,) = cells(coverage([table("table4")]))[2:]
     assert row[:2] == ["Table 4", "`tiny`"]
-    assert row[3:] == ["MobileNetV2 on ImageNet", "1 of 13", "1", "0"]
+    assert row[3:] == ["MobileNetV2 on ImageNet", "1 of 13", "1", "0", "seed 1 on cpu, 32-true"]
     (row,) = cells(coverage([table("table1")]))[2:]
-    assert row[4:] == ["3 of 9", "1 to 2", "1"]
+    assert row[4:] == ["3 of 9", "1 to 2", "1", "seeds 1, 2 on cpu, 32-true"]
     assert coverage([]).count("\n") <= 1
 
 
 def test_cost_is_summed():
     (row,) = cells(cost_table(RECORDS))[2:]
-    assert row == ["`tiny`", "Example 3000, 2 cores", "cpu, 32-true, eager", "5", f"{5 * 12.5 / 3600:.2f}"]
+    assert row == ["`tiny`", "Example 3000, 2 cores", "cpu, 32-true, eager", "1, 2", "5", f"{5 * 12.5 / 3600:.2f}"]
 
 
 def test_every_claim_has_its_verdict_and_what_speaks_against_it():

@@ -72,12 +72,14 @@ def test_markdown_rows():
 def test_the_notes_say_which_run_stands_for_which():
     records = [*cifar_records(), record(IMAGENET.cell("sc", 1, 1))]
     expected = {
-        "table1": "Preset tiny in place of WideResNet-28-10 on CIFAR-10: WideResNet-10-2 on Digits, 1 epoch.",
-        "table4": "Preset tiny in place of MobileNetV2 on ImageNet: MobileNetV2 x 0.25 on Digits at 32 px, 2 epochs.",
+        "table1": "Preset tiny in place of WideResNet-28-10 on CIFAR-10: WideResNet-10-2 on Digits, 1 epoch; "
+        "seeds 1-3 on cpu, 32-true.",
+        "table4": "Preset tiny in place of MobileNetV2 on ImageNet: MobileNetV2 x 0.25 on Digits at 32 px, 2 epochs; "
+        "seed 1 on cpu, 32-true.",
     }
     for name, note in expected.items():
         for render in (to_terminal, to_markdown, to_latex):
-            assert note in render(made(name, records))
+            assert note in " ".join(render(made(name, records)).split())
 
 
 def test_latex_rows_and_escapes():

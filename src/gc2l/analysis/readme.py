@@ -132,7 +132,7 @@ def _verdict(finding: Finding) -> str:
     """For example "**reproduced** (`mini` WideResNet-10-4, 3 seeds)"; also the one part on which a claim hangs."""
     if not finding.parts:
         return str(finding.verdict)
-    where = finding.basis
+    where = f"{finding.basis}; missing: {finding.missing}" if finding.missing else finding.basis
     if finding.scale is not None:
         low, high = finding.seeds
         seeds = f"{high} seed{'' if high == 1 else 's'}" if low == high else f"{low} to {high} seeds"
@@ -140,8 +140,6 @@ def _verdict(finding: Finding) -> str:
     if hangs := open_part(finding):
         part, found = hangs
         where += f"; {part.name} alone is undecided, {found}"
-    if finding.missing:
-        where += f"; missing: {finding.missing}"
     return f"**{finding.verdict}** ({where})"
 
 

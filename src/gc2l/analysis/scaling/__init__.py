@@ -3,7 +3,8 @@
 from gc2l.analysis.scaling.cost_model import LINKS, CostModel, Link, fit_cost_model
 from gc2l.analysis.scaling.least_squares import Seconds, fit_times
 from gc2l.analysis.scaling.predictions import Prediction, predict_speedups
-from gc2l.analysis.scaling.tables import TablePart, parts_of_table2, to_csv, to_latex, to_text
+from gc2l.analysis.scaling.table_part import TablePart, to_csv, to_latex, to_text
+from gc2l.analysis.scaling.tables import parts_of_table2
 
 __all__ = [
     "LINKS",
