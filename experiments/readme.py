@@ -7,7 +7,15 @@ import tyro
 
 from gc2l.analysis import RunIndex, comparison_table
 from gc2l.analysis.claims import evaluate, read_approximations
-from gc2l.analysis.readme import against, cost_table, coverage, error_grid, replace_block, verdict_table
+from gc2l.analysis.readme import (
+    against,
+    cost_table,
+    coverage,
+    error_grid,
+    replace_block,
+    verdict_summary,
+    verdict_table,
+)
 from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
 from gc2l.evidence.exact import gather_evidence
@@ -47,7 +55,10 @@ def readmes(root: Path) -> dict[Path, str]:
     counts = paper_parameter_counts(row for table in TABLES for row in reported_rows(table))
     tables = {table: comparison_table(table, presets, records, computed=counts) for table in TABLES}
     blocks = {
-        root / "README.md": {"table 1": error_grid(tables["table1"])},
+        root / "README.md": {
+            "verdicts in short": verdict_summary(findings),
+            "table 1": error_grid(tables["table1"]),
+        },
         results / "README.md": {
             "verdicts": verdict_table(findings),
             "against": against(findings),

@@ -5,7 +5,15 @@ from records.samples import record
 
 from gc2l.analysis import comparison_table
 from gc2l.analysis.claims import evaluate
-from gc2l.analysis.readme import against, cost_table, coverage, error_grid, replace_block, verdict_table
+from gc2l.analysis.readme import (
+    against,
+    cost_table,
+    coverage,
+    error_grid,
+    replace_block,
+    verdict_summary,
+    verdict_table,
+)
 
 RECORDS = [
     record(CIFAR.cell("sc", 1, 1), errors=400),
@@ -81,6 +89,10 @@ def test_every_claim_has_its_verdict_and_what_speaks_against_it():
     runs = [run(place, *key, seed, errors) for key, found in wrong.items() for seed, errors in enumerate(found, 1)]
     findings = evaluate(evidence(place, runs))
     verdicts = {row[0]: row[2] for row in cells(verdict_table(findings))[2:]}
+    short = {row[0]: row[2:] for row in cells(verdict_summary(findings))}
+    assert short[""] == ["`tiny`", "computed or measured"]
+    assert short["A1"] == ["contradicted", ""]
+    assert short["E1"] == ["", "not yet tested"]
     assert list(verdicts) == [claim.id for claim, _ in findings]
     assert verdicts["A1"] == "**contradicted** (`tiny` WideResNet-10-2, 3 seeds)"
     assert verdicts["A2"] == "**not yet tested** (`tiny` WideResNet-10-2, 0 seeds)"

@@ -57,6 +57,21 @@ def verdict_table(findings: Findings) -> str:
     return _grid(lines, ["", "claim", "verdict"], right=())
 
 
+def verdict_summary(findings: Findings) -> str:
+    """A line for each claim with its verdicts alone: a column for each preset, the last for what needs no training."""
+    presets = list(dict.fromkeys(f.scale.preset for _, found in findings for f in found if f.scale is not None))
+    lines = []
+    for claim, found in findings:
+        verdicts: dict[str | None, list[str]] = {}
+        for finding in found:
+            preset = None if finding.scale is None else finding.scale.preset
+            verdicts.setdefault(preset, []).append(str(finding.verdict))
+        cells = ("; ".join(dict.fromkeys(verdicts.get(preset, []))) for preset in (*presets, None))
+        lines.append([claim.id, claim.statement, *cells])
+    headers = ["", "claim", *(f"`{preset}`" for preset in presets), "computed or measured"]
+    return _grid(lines, headers, right=())
+
+
 def against(findings: Findings) -> str:
     """Every comparison whose interval lies wholly on the side that the claim excludes."""
     lines = [
