@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from gc2l.models import mobilenet_v2
-from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import Convolution, GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 
 LAYERS = {
     "gc": GroupConv2d,
@@ -25,7 +25,7 @@ def test_the_standard_network_has_its_published_size():
 def test_exactly_the_pointwise_convolutions_are_replaced(variant):
     network = _meta(variant, 4)
     for name, module in network.named_modules():
-        if not isinstance(module, torch.nn.Conv2d):
+        if not isinstance(module, torch.nn.Conv2d | Convolution):
             continue
         if module.kernel_size != (1, 1):
             assert type(module) is torch.nn.Conv2d, name
@@ -35,7 +35,7 @@ def test_exactly_the_pointwise_convolutions_are_replaced(variant):
         else:
             assert type(module) is LAYERS[variant], name
             assert module.groups == 4
-    kernels = [module.kernel_size for module in network.modules() if isinstance(module, torch.nn.Conv2d)]
+    kernels = [module.kernel_size for module in network.modules() if isinstance(module, torch.nn.Conv2d | Convolution)]
     assert kernels.count((1, 1)) == 16 + 17 + 1  # expansions (the first unit has none), projections, the last
 
 

@@ -30,7 +30,6 @@ def test_signature(variant):
     shared = [parameter for parameter in ours.values() if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
     assert [(p.name, p.default) for p in shared] == [(p.name, p.default) for p in expected.values()]
     assert all(p.default is not p.empty for p in ours.values() if p.kind is inspect.Parameter.KEYWORD_ONLY)
-    assert issubclass(layer_class(variant), nn.Conv2d)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -81,6 +81,11 @@ def test_groups_that_do_not_divide_the_channels(variant, c_in, c_out, groups):
     assert_equals_oracle(variant, layer, random_input(2, c_in, 4, 3))
 
 
+def fine(layer, x):
+    """y_j = A_j x_j."""
+    return convolve(layer, x, layer.weight, layer.bias, layer.groups)
+
+
 class ReversedBlocks(GroupConv2d):
     """A_j acts on group n + 1 - j."""
 
@@ -94,7 +99,7 @@ class TransposedCoarse(TwoLevelGroupConv2d):
     def forward(self, x):
         z = convolve(self, x, self.restriction_weight, None, self.groups)
         blocks = self.coarse_weight.unflatten(0, (self.groups, -1))  # (n, c_out/n, n, 1, 1)
-        return GroupConv2d.forward(self, x) + F.conv2d(z, blocks.transpose(1, 2).flatten(0, 1))
+        return fine(self, x) + F.conv2d(z, blocks.transpose(1, 2).flatten(0, 1))
 
 
 class RestrictsTheNextGroup(TwoLevelGroupConv2d):
@@ -102,21 +107,21 @@ class RestrictsTheNextGroup(TwoLevelGroupConv2d):
 
     def forward(self, x):
         z = convolve(self, x, self.restriction_weight, None, self.groups).roll(1, dims=1)
-        return GroupConv2d.forward(self, x) + F.conv2d(z, self.coarse_weight)
+        return fine(self, x) + F.conv2d(z, self.coarse_weight)
 
 
 class ShufflesTheInput(ShuffleGroupConv2d):
     """The input is shuffled in place of the output."""
 
     def forward(self, x):
-        return GroupConv2d.forward(self, self._shuffled(x, 1))
+        return fine(self, self._shuffled(x, 1))
 
 
 class ShufflesTheOtherWay(ShuffleGroupConv2d):
     """The inverse permutation: view (c_out/n, n) in place of (n, c_out/n)."""
 
     def forward(self, x):
-        y = GroupConv2d.forward(self, x)
+        y = fine(self, x)
         return y.unflatten(1, (-1, self.groups)).transpose(1, 2).flatten(1, 2)
 
 

@@ -49,7 +49,7 @@ def network_layers(name: str, size: int) -> list[LayerShape]:
         network = build_model(paper_network(name, "gc2l", 2), num_classes=10).eval()
         found: dict[tuple[int, ...], int] = {}
 
-        def note(layer: nn.Conv2d, inputs: tuple[torch.Tensor]) -> None:
+        def note(layer: TwoLevelGroupConv2d, inputs: tuple[torch.Tensor]) -> None:
             sizes = (layer.in_channels, layer.out_channels, layer.kernel_size[0], layer.stride[0], inputs[0].shape[-1])
             found[sizes] = found.get(sizes, 0) + 1
 

@@ -83,7 +83,10 @@ def make_network(name: str, label: str, groups: int) -> nn.Module:
     variants = {variant.label: key for key, variant in VARIANTS.items()} | {PLAIN: "gc2l", FRAMEWORK: "gc"}
     variant = variants[label]
     network = build_model(paper_network(name, variant, 1 if variant == "sc" else groups), num_classes=10)
-    prescribed = {PLAIN: (TwoLevelGroupConv2d, "separate"), FRAMEWORK: (GroupConv2d, "grouped")}
+    prescribed: dict[str, tuple[type[TwoLevelGroupConv2d | GroupConv2d], str]] = {
+        PLAIN: (TwoLevelGroupConv2d, "separate"),
+        FRAMEWORK: (GroupConv2d, "grouped"),
+    }
     if label in prescribed:
         kind, algorithm = prescribed[label]
         for layer in network.modules():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from gc2l.nn import make_conv
+from gc2l.nn import Convolution, make_conv
 from gc2l.variants import VARIANTS, check_variant
 
 Where = Callable[[str, nn.Conv2d], bool]
@@ -41,7 +41,7 @@ def plan_conversion(module: nn.Module, variant: str, groups: int, *, where: Wher
     return [
         _decide(name, conv, variant, groups, where, tied=any(holders[value] > 1 for value in conv.parameters()))
         for name, conv in module.named_modules()
-        if isinstance(conv, nn.Conv2d)
+        if isinstance(conv, nn.Conv2d | Convolution)
     ]
 
 
@@ -94,7 +94,9 @@ def convert(
     return module
 
 
-def _decide(name: str, conv: nn.Conv2d, variant: str, groups: int, where: Where | None, *, tied: bool) -> Decision:
+def _decide(
+    name: str, conv: nn.Conv2d | Convolution, variant: str, groups: int, where: Where | None, *, tied: bool
+) -> Decision:
     label = f"{conv.in_channels} to {conv.out_channels} channels, kernel {tuple(conv.kernel_size)}"
     if type(conv) is not nn.Conv2d:
         reason = f"it is a {type(conv).__name__}, not a plain Conv2d"
@@ -115,7 +117,7 @@ def _decide(name: str, conv: nn.Conv2d, variant: str, groups: int, where: Where 
     return Decision(name=name, replaced=False, reason=reason)
 
 
-def _replacement(conv: nn.Conv2d, variant: str, groups: int, coarse_channels: int) -> nn.Conv2d:
+def _replacement(conv: nn.Conv2d, variant: str, groups: int, coarse_channels: int) -> nn.Conv2d | Convolution:
     options = {} if coarse_channels == 1 else {"coarse_channels": coarse_channels}
     layer = make_conv(
         variant,

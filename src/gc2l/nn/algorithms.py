@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gc2l.nn import kernels, two_level_passes
+from gc2l.nn.convolution import Convolution
 from gc2l.nn.geometry import is_channels_last
 from gc2l.nn.traced import wants_formula
 
@@ -36,7 +37,7 @@ def check_algorithm(algorithm: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"algorithm={algorithm!r} is unknown; choose one of {', '.join(map(repr, known))}")
 
 
-def choose_group(conv: nn.Conv2d, x: Tensor) -> str:
+def choose_group(conv: nn.Conv2d | Convolution, x: Tensor) -> str:
     """The fastest algorithm of `GroupConv2d` for x."""
     if conv.groups == 1 or wants_formula():
         return "grouped"
@@ -45,7 +46,7 @@ def choose_group(conv: nn.Conv2d, x: Tensor) -> str:
     return _group(conv, x) if _measured(conv, x) else "grouped"
 
 
-def choose_two_level(conv: nn.Conv2d, x: Tensor, coarse_channels: int) -> str:
+def choose_two_level(conv: nn.Conv2d | Convolution, x: Tensor, coarse_channels: int) -> str:
     """The fastest algorithm of `TwoLevelGroupConv2d` with n m = `coarse_channels` for x."""
     if wants_formula():
         return "separate"
@@ -61,7 +62,7 @@ def choose_two_level(conv: nn.Conv2d, x: Tensor, coarse_channels: int) -> str:
     return "direct" if direct and _fits_direct(conv, x) else _two_level(conv, x)
 
 
-def by_parts(conv: nn.Conv2d, x: Tensor) -> bool:
+def by_parts(conv: nn.Conv2d | Convolution, x: Tensor) -> bool:
     """Whether the coarse level of a channel-parallel GC-2L layer with these groups goes through `two_level_parts`."""
     plain = x.device.type == "cpu" and x.dim() == 4 and x.numel() > 0 and is_channels_last(x)
     exact = x.dtype == conv.weight.dtype and x.dtype in (torch.float32, torch.float64)
@@ -74,7 +75,7 @@ def choose_passes(x: Tensor, weight: Tensor, coarse_channels: int) -> ModuleType
     return kernels if kernels.serve(x, weight, coarse_channels) else two_level_passes
 
 
-def _group(conv: nn.Conv2d, x: Tensor) -> str:
+def _group(conv: nn.Conv2d | Convolution, x: Tensor) -> str:
     if conv.kernel_size == (1, 1):
         if conv.in_channels * conv.out_channels <= SMALL_GROUP_PRODUCT:
             return "folded"
@@ -89,7 +90,7 @@ def _group(conv: nn.Conv2d, x: Tensor) -> str:
     return "channels_last" if unfit else "grouped"
 
 
-def _fits_direct(conv: nn.Conv2d, x: Tensor) -> bool:
+def _fits_direct(conv: nn.Conv2d | Convolution, x: Tensor) -> bool:
     """Whether the compiled convolution can be used, and x and the weights are of the size that it was made for."""
     threads = torch.get_num_threads()
     possible = (conv.kernel_size, conv.stride, conv.dilation) == ((3, 3), (1, 1), (1, 1)) and kernels.available()
@@ -99,7 +100,7 @@ def _fits_direct(conv: nn.Conv2d, x: Tensor) -> bool:
     return possible and small and (threads == 1 or len(x) >= LEAST_DIRECT_IMAGES * threads)
 
 
-def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:
+def _two_level_pointwise(conv: nn.Conv2d | Convolution, x: Tensor) -> str:
     copied = not is_channels_last(x) and max(conv.stride) == 1
     narrowing = copied and conv.in_channels > conv.out_channels
     many_groups = conv.groups > 8  # with so little arithmetic in each that neither a product for each pays, nor a copy
@@ -115,7 +116,7 @@ def _two_level_pointwise(conv: nn.Conv2d, x: Tensor) -> str:
     return "separate" if narrowing and in_vain else "matmul"
 
 
-def _two_level(conv: nn.Conv2d, x: Tensor) -> str:
+def _two_level(conv: nn.Conv2d | Convolution, x: Tensor) -> str:
     if conv.in_channels <= 16:
         # Bound by the memory of its output, as the standard convolution is, unless that has many channels.
         wide = conv.out_channels >= 128 and 1 < conv.groups <= 4 and is_channels_last(x)
@@ -131,7 +132,7 @@ def _two_level(conv: nn.Conv2d, x: Tensor) -> str:
     return "matmul" if per_group % 16 == 0 and conv.groups <= 16 else "fused"
 
 
-def _measured(conv: nn.Conv2d, x: Tensor) -> bool:
+def _measured(conv: nn.Conv2d | Convolution, x: Tensor) -> bool:
     """Whether x is of the kind that the rules were made for: float32 on a processor with AVX-512."""
     plain = x.device.type == "cpu" and x.dim() == 4 and not torch.is_autocast_enabled("cpu")
     return plain and x.dtype is torch.float32 and conv.weight.dtype is torch.float32

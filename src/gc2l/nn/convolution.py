@@ -1,6 +1,7 @@
-"""What the convolutions share: the check of their groups, padding, and the standard convolution they equal."""
+"""What the convolutions share: their settings, the check of their groups, the standard convolution they equal."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,96 @@ from torch.nn.utils import skip_init
 
 from gc2l.nn.geometry import padded_input
 from gc2l.nn.pointwise import dense_product
+
+_SETTINGS = (
+    "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "transposed", "output_padding",
+    "groups", "padding_mode", "_reversed_padding_repeated_twice",
+)  # fmt: skip
+
+
+class Convolution(nn.Module):
+    """A linear layer with the arguments and attributes of `nn.Conv2d` that computes something else.
+
+    It is no `nn.Conv2d`, because its output is not `conv2d(x, weight, bias)`: what looks for convolutions by their
+    class, to fuse, prune, quantise or initialise them by `weight` and `bias` alone, must not find it. For the same
+    reason `weight` and `bias` cannot be replaced by assignment in evaluation mode, which is how batch norms are fused.
+
+    Args: as `torch.nn.Conv2d`. `weight` (c_out, c_in/n, k_h, k_w) and `bias` (c_out) are left uninitialised.
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: str | tuple[int, int]
+    dilation: tuple[int, int]
+    transposed: bool
+    output_padding: tuple[int, int]
+    groups: int
+    padding_mode: str
+    _reversed_padding_repeated_twice: list[int]
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: str | int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        # PyTorch checks the arguments and says what the attributes are.
+        conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding,
+            dilation,
+            groups,
+            bias,
+            padding_mode,  # type: ignore[arg-type]
+            device="meta",
+        )
+        for name in _SETTINGS:
+            setattr(self, name, getattr(conv, name))
+        self.weight = nn.Parameter(torch.empty(conv.weight.shape, device=device, dtype=dtype))
+        values = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
+        self.register_parameter("bias", values)
+
+    def extra_repr(self) -> str:
+        """Conv2d's line."""
+        return nn.Conv2d.extra_repr(self)  # type: ignore[arg-type]
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """Register a parameter, as assigning one to an attribute does.
+
+        Raises:
+            TypeError: in evaluation mode, for another `weight` or `bias` than the layer has.
+        """
+        if name in ("weight", "bias") and not self.training and name in self._parameters:
+            raise TypeError(
+                f"{name} of {type(self).__name__} cannot be replaced in evaluation mode: the layer is not "
+                "conv2d(x, weight, bias), and fusing a batch norm into these two would give wrong outputs. Fuse "
+                f"to_dense() instead. To change {name}, copy into it, load a state, or call train() before"
+            )
+        super().register_parameter(name, param)
+
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        # A state is whole, so with assign=True it may replace `weight` and `bias`.
+        training, self.training = self.training, True
+        try:
+            super()._load_from_state_dict(*arguments)
+        finally:
+            self.training = training
 
 
 def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible: bool = True) -> None:
@@ -29,19 +120,19 @@ def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible:
             )
 
 
-def convolve(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+def convolve(conv: nn.Conv2d | Convolution, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
     """Convolve x with the stride, padding and dilation of `conv`, but with the weight, bias and groups given."""
     padded, geometry = padded_input(conv, x)
     return geometry.convolve(padded, weight, bias, groups)
 
 
-def convolve_dense(conv: nn.Conv2d, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def convolve_dense(conv: nn.Conv2d | Convolution, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The same as a standard convolution."""
     padded, geometry = padded_input(conv, x)
     return dense_product(padded, weight, bias, geometry)
 
 
-def standard_convolution(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+def standard_convolution(conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
     """The standard convolution with the geometry of `conv` and copies of the given dense weight and bias."""
     dense = skip_init(
         nn.Conv2d,

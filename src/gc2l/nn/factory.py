@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from gc2l.nn.convolution import Convolution
 from gc2l.nn.group import GroupConv2d
 from gc2l.nn.two_level import TwoLevelGroupConv2d, check_coarse_channels
 from gc2l.variants import VARIANTS, check_variant
@@ -18,7 +19,7 @@ def make_conv(
     *,
     groups: int,
     **kwargs: Any,
-) -> nn.Conv2d:
+) -> nn.Conv2d | Convolution:
     """Make the convolution `variant` with the arguments of `torch.nn.Conv2d`.
 
     With groups = 1 every variant but FLGC is the standard convolution: a single group already sees every channel.

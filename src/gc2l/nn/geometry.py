@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 
@@ -46,7 +46,7 @@ class Geometry(NamedTuple):
         return height, width
 
 
-def padded_input(conv: nn.Conv2d, x: Tensor) -> tuple[Tensor, Geometry]:
+def padded_input(conv: Any, x: Tensor) -> tuple[Tensor, Geometry]:
     """x with the padding of `conv` that is not symmetric or not of zeros, and the geometry that remains."""
     stride: Any = conv.stride
     dilation: Any = conv.dilation

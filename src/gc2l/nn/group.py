@@ -7,7 +7,14 @@ from torch import Tensor, nn
 from gc2l.nn import kernels
 from gc2l.nn.algorithms import check_algorithm, choose_group
 from gc2l.nn.blocks import block_diagonal
-from gc2l.nn.convolution import check_groups, convolve_dense, kaiming_normal, standard_convolution
+from gc2l.nn.convolution import (
+    Convolution,
+    check_groups,
+    convolve,
+    convolve_dense,
+    kaiming_normal,
+    standard_convolution,
+)
 from gc2l.nn.direct import DirectGroupConv
 from gc2l.nn.geometry import is_channels_last, padded_input
 from gc2l.nn.pointwise import ChannelsLast, GroupedProduct, pointwise_input
@@ -77,32 +84,11 @@ class GroupConv2d(nn.Conv2d):
 
     def reset_parameters(self) -> None:
         """Kaiming normal over one group's filters (fan_out = k_h k_w c_out / n), bias zero."""
-        k_h, k_w = self.kernel_size
-        kaiming_normal(self.weight, k_h * k_w * self.out_channels / self.groups)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
+        initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        algorithm = self.chosen_algorithm(x)
-        if algorithm == "folded":
-            return convolve_dense(self, x, block_diagonal(self.weight, self.groups), self.bias)
-        if algorithm == "channels_last" and x.dim() == 4 and not is_channels_last(x) and not wants_formula():
-            return super().forward(ChannelsLast.apply(x, 1, 1)).contiguous()
-        if algorithm == "matmul" and self.kernel_size != (1, 1):
-            raise ValueError(f"algorithm='matmul' of a group convolution needs kernel_size=1, not {self.kernel_size}")
-        if algorithm == "direct" and not wants_formula() and x.dim() == 4 and x.numel():
-            padded, geometry = padded_input(self, x)
-            seen, weight, bias = autocast(padded, self.weight, self.bias)
-            if kernels.convolve_whole(seen, weight, 0, geometry):
-                return DirectGroupConv.apply(seen, weight, bias, geometry)
-        if algorithm == "matmul" and not wants_formula() and x.dim() == 4 and x.numel():
-            padded, geometry = padded_input(self, x)
-            seen = pointwise_input(padded, geometry)
-            seen = seen if is_channels_last(seen) else ChannelsLast.apply(seen, 1, 1)
-            y = GroupedProduct.apply(*autocast(seen, self.weight, self.bias), self.groups)
-            return y if is_channels_last(x) else y.contiguous()
-        return super().forward(x)
+        return group_convolution(self, x, self.chosen_algorithm(x))
 
     def chosen_algorithm(self, x: Tensor) -> str:
         """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
@@ -119,3 +105,33 @@ class GroupConv2d(nn.Conv2d):
     def to_dense(self) -> nn.Conv2d:
         """The standard convolution that this layer equals, with weights of its own."""
         return standard_convolution(self, self.dense_weight(), self.bias)
+
+
+def group_convolution(conv: nn.Conv2d | Convolution, x: Tensor, algorithm: str) -> Tensor:
+    """y_j = A_j x_j for the weight, bias and geometry of `conv`, by an algorithm of `GroupConv2d`."""
+    if algorithm == "folded":
+        return convolve_dense(conv, x, block_diagonal(conv.weight, conv.groups), conv.bias)
+    if algorithm == "channels_last" and x.dim() == 4 and not is_channels_last(x) and not wants_formula():
+        return convolve(conv, ChannelsLast.apply(x, 1, 1), conv.weight, conv.bias, conv.groups).contiguous()
+    if algorithm == "matmul" and conv.kernel_size != (1, 1):
+        raise ValueError(f"algorithm='matmul' of a group convolution needs kernel_size=1, not {conv.kernel_size}")
+    if algorithm == "direct" and not wants_formula() and x.dim() == 4 and x.numel():
+        padded, geometry = padded_input(conv, x)
+        seen, weight, bias = autocast(padded, conv.weight, conv.bias)
+        if kernels.convolve_whole(seen, weight, 0, geometry):
+            return DirectGroupConv.apply(seen, weight, bias, geometry)
+    if algorithm == "matmul" and not wants_formula() and x.dim() == 4 and x.numel():
+        padded, geometry = padded_input(conv, x)
+        seen = pointwise_input(padded, geometry)
+        seen = seen if is_channels_last(seen) else ChannelsLast.apply(seen, 1, 1)
+        y = GroupedProduct.apply(*autocast(seen, conv.weight, conv.bias), conv.groups)
+        return y if is_channels_last(x) else y.contiguous()
+    return convolve(conv, x, conv.weight, conv.bias, conv.groups)
+
+
+def initialise(conv: nn.Conv2d | Convolution) -> None:
+    """Kaiming normal over one group's filters (fan_out = k_h k_w c_out / n), bias zero."""
+    k_h, k_w = conv.kernel_size
+    kaiming_normal(conv.weight, k_h * k_w * conv.out_channels / conv.groups)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)

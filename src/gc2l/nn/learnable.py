@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gc2l.nn.convolution import check_groups, convolve_dense, kaiming_normal, standard_convolution
+from gc2l.nn.convolution import Convolution, check_groups, convolve_dense, kaiming_normal, standard_convolution
 
 
-class LearnableGroupConv2d(nn.Conv2d):
+class LearnableGroupConv2d(Convolution):
     """Group convolution that learns which channels form a group: a dense weight times the mask T S^T.
 
     Each input channel belongs to the group with the largest of its n logits (`input_logits`, S), each output channel
@@ -59,7 +59,7 @@ class LearnableGroupConv2d(nn.Conv2d):
             dilation,
             1,  # the weight is dense
             bias,
-            padding_mode,  # type: ignore[arg-type]
+            padding_mode,
             device,
             dtype,
         )
@@ -71,8 +71,6 @@ class LearnableGroupConv2d(nn.Conv2d):
 
     def reset_parameters(self) -> None:
         """Kaiming normal with the nominal fan_out k_h k_w c_out / n, bias zero, standard normal logits."""
-        if not hasattr(self, "output_logits"):
-            return  # nn.Conv2d's constructor calls this before the logits exist
         k_h, k_w = self.kernel_size
         kaiming_normal(self.weight, k_h * k_w * self.out_channels / self.groups)
         nn.init.normal_(self.input_logits)

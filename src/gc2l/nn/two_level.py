@@ -5,8 +5,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from gc2l.nn.algorithms import choose_two_level
-from gc2l.nn.convolution import kaiming_normal
+from gc2l.nn.algorithms import check_algorithm, choose_two_level
+from gc2l.nn.convolution import Convolution, check_groups, kaiming_normal, standard_convolution
 from gc2l.nn.geometry import padded_input
 from gc2l.nn.group import GroupConv2d
 from gc2l.nn.traced import autocast, wants_formula
@@ -26,7 +26,7 @@ def check_coarse_channels(coarse_channels: int) -> None:
         )
 
 
-class TwoLevelGroupConv2d(GroupConv2d):
+class TwoLevelGroupConv2d(Convolution):
     """Two-level group convolution, y_j = A_j x_j + C_j z with z_i = r_i x_i (eq. 3.5).
 
     Each group i hands m channels z_i, its representatives, to the coarse level; the 1 x 1 convolution C carries
@@ -79,6 +79,8 @@ class TwoLevelGroupConv2d(GroupConv2d):
         algorithm: str = "auto",
     ) -> None:
         check_coarse_channels(coarse_channels)
+        check_groups(in_channels, out_channels, groups)
+        check_algorithm(algorithm, self.ALGORITHMS)
         super().__init__(
             in_channels,
             out_channels,
@@ -91,8 +93,8 @@ class TwoLevelGroupConv2d(GroupConv2d):
             padding_mode,
             device,
             dtype,
-            algorithm=algorithm,
         )
+        self.algorithm = algorithm
         self.coarse_channels = coarse_channels
         coarse = groups * coarse_channels
         like = {"device": device, "dtype": dtype}
@@ -106,14 +108,15 @@ class TwoLevelGroupConv2d(GroupConv2d):
         With fan_in in place of fan_out the coarse term, of rank n m only, would start out larger than the group
         convolution, and training suffers.
         """
-        super().reset_parameters()
-        if not hasattr(self, "coarse_weight"):
-            return  # nn.Conv2d's constructor calls this before the coarse level exists
         k_h, k_w = self.kernel_size
         fused_fan_out = k_h * k_w * (self.out_channels // self.groups + self.coarse_channels)
-        kaiming_normal(self.weight, fused_fan_out)
+        # Drawn three times, as when the committed records were made: a seed still gives their initial weights.
+        for _ in range(3):
+            kaiming_normal(self.weight, fused_fan_out)
         kaiming_normal(self.restriction_weight, fused_fan_out)
         kaiming_normal(self.coarse_weight, self.out_channels)
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
@@ -141,6 +144,10 @@ class TwoLevelGroupConv2d(GroupConv2d):
         Its blocks are dense[j, i] = delta_ij A_j + C_j[:, i] r_i.
         """
         return folded_weight(self.weight, self.restriction_weight, self.coarse_weight, self.groups)
+
+    def to_dense(self) -> nn.Conv2d:
+        """The standard convolution that this layer equals, with weights of its own."""
+        return standard_convolution(self, self.dense_weight(), self.bias)
 
     @classmethod
     def from_group_conv(cls, conv: nn.Conv2d, *, coarse_channels: int = 1) -> Self:
@@ -179,10 +186,10 @@ class TwoLevelGroupConv2d(GroupConv2d):
         conv = GroupConv2d(
             self.in_channels,
             self.out_channels,
-            self.kernel_size,  # type: ignore[arg-type]
-            self.stride,  # type: ignore[arg-type]
-            self.padding,  # type: ignore[arg-type]
-            self.dilation,  # type: ignore[arg-type]
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
             self.groups,
             self.bias is not None,
             self.padding_mode,
@@ -194,5 +201,6 @@ class TwoLevelGroupConv2d(GroupConv2d):
         return conv.train(self.training)
 
     def extra_repr(self) -> str:
-        """Conv2d's line with the number of coarse channels."""
-        return f"{super().extra_repr()}, coarse_channels={self.coarse_channels}"
+        """Conv2d's line with the algorithm, if one is prescribed, and the number of coarse channels."""
+        algorithm = "" if self.algorithm == "auto" else f", algorithm={self.algorithm}"
+        return f"{super().extra_repr()}{algorithm}, coarse_channels={self.coarse_channels}"

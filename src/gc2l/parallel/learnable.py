@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from gc2l.nn import LearnableGroupConv2d
+from gc2l.nn import Convolution, LearnableGroupConv2d
 from gc2l.nn.convolution import convolve
 from gc2l.nn.learnable import _straight_through
 from gc2l.parallel.collectives import Gathering
@@ -10,7 +10,7 @@ from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
 
 
-class GatheredLearnableConv2d(nn.Conv2d):
+class GatheredLearnableConv2d(Convolution):
     """FLGC, own output channels: the mask of the own rows can pick any input channel, so all of them are gathered.
 
     The mask changes from step to step. An input channel is needless to a rank only when none of the rank's c_out/p

@@ -4,10 +4,11 @@ from typing import Any
 
 from torch import nn
 
+from gc2l.nn import Convolution
 from gc2l.parallel.link import Link
 
 
-def geometry(conv: nn.Conv2d) -> dict[str, Any]:
+def geometry(conv: nn.Conv2d | Convolution) -> dict[str, Any]:
     """Arguments of `nn.Conv2d` that the rank-local layer has in common with `conv`; its parameters take no memory yet.
 
     `take_shares` supplies them.

@@ -9,7 +9,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from gc2l.models import WideResNet
 from gc2l.models.torchvision_import import torchvision
-from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import Convolution, GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 from gc2l.parallel.classifier import SharedDropout, SummedLinear
 from gc2l.parallel.learnable import GatheredLearnableConv2d
 from gc2l.parallel.link import Link
@@ -91,7 +91,7 @@ def _leaves(network: nn.Module) -> dict[str, nn.Module]:
 
 
 def _stem(network: nn.Module) -> str:
-    return next(name for name, layer in _leaves(network).items() if isinstance(layer, nn.Conv2d))
+    return next(name for name, layer in _leaves(network).items() if isinstance(layer, nn.Conv2d | Convolution))
 
 
 def _rank_local(layer: nn.Module, link: Link, *, stem: bool, overlap: bool) -> nn.Module:
@@ -105,7 +105,7 @@ def _rank_local(layer: nn.Module, link: Link, *, stem: bool, overlap: bool) -> n
 
 def _check(name: str, layer: nn.Module, p: int, *, stem: bool) -> None:
     match layer:
-        case nn.Conv2d() if type(layer) in _CONVOLUTIONS:
+        case nn.Conv2d() | Convolution() if type(layer) in _CONVOLUTIONS:
             counts = {"out_channels": layer.out_channels}
             if not stem:
                 counts["in_channels"] = layer.in_channels

@@ -1,16 +1,16 @@
 """The rank-local group convolution with channel shuffle (Shuffle)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gc2l.nn import ShuffleGroupConv2d
+from gc2l.nn import Convolution, ShuffleGroupConv2d
 from gc2l.nn.convolution import convolve
 from gc2l.parallel.collectives import exchange_rows
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
 
 
-class ExchangedShuffleConv2d(nn.Conv2d):
+class ExchangedShuffleConv2d(Convolution):
     """Group convolution of the own groups, then the channel shuffle, which sends each channel to the rank that owns it.
 
     Forward: A_j x_j of the own groups, then an all-to-all. Input gradient: the all-to-all back, the rest is local.

@@ -2,13 +2,14 @@
 
 from torch import Tensor, nn
 
+from gc2l.nn import Convolution
 from gc2l.nn.convolution import convolve
 from gc2l.parallel.collectives import Gathering
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
 
 
-class GatheredConv2d(nn.Conv2d):
+class GatheredConv2d(Convolution):
     """Standard convolution, own output channels: y_j = A_j x needs the channels x of every rank.
 
     Forward: all-gather of x, then the own c_out/p rows. Input gradient: each rank has a part of the gradient of all

@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gc2l.nn import LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import Convolution, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 from gc2l.parallel.link import COLLECTIVES, current_layer
 from gc2l.parallel.wire import LayerShape, Traffic
 
@@ -52,7 +52,7 @@ def layer_shapes(network: nn.Module, images: Tensor) -> list[LayerShape]:
 
     with contextlib.ExitStack() as stack:
         for layer in names:
-            if isinstance(layer, nn.Conv2d | nn.Linear):
+            if isinstance(layer, nn.Conv2d | Convolution | nn.Linear):
                 stack.callback(layer.register_forward_hook(note).remove)
         with torch.no_grad():
             network(images)
@@ -63,9 +63,13 @@ def _shape(name: str, layer: nn.Module, x: Tensor, y: Tensor, *, first: bool) ->
     if isinstance(layer, nn.Linear):
         kind, groups, pointwise = "classifier", 1, False
     else:
-        assert isinstance(layer, nn.Conv2d)
+        assert isinstance(layer, nn.Conv2d | Convolution)
         groups, pointwise = layer.groups, layer.kernel_size == (1, 1) and layer.padding == (0, 0)
-        kinds = {TwoLevelGroupConv2d: "gc2l", ShuffleGroupConv2d: "shuffle", LearnableGroupConv2d: "flgc"}
+        kinds: dict[type[nn.Module], str] = {
+            TwoLevelGroupConv2d: "gc2l",
+            ShuffleGroupConv2d: "shuffle",
+            LearnableGroupConv2d: "flgc",
+        }
         kind = "stem" if first else kinds.get(type(layer), "sc" if groups == 1 else "gc")
     return LayerShape(
         layer=name,

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gc2l.nn import TwoLevelGroupConv2d
+from gc2l.nn import Convolution, TwoLevelGroupConv2d
 from gc2l.nn.algorithms import by_parts
 from gc2l.nn.convolution import convolve
 from gc2l.nn.geometry import padded_input
@@ -14,7 +14,7 @@ from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
 
 
-class GatheredTwoLevelConv2d(nn.Conv2d):
+class GatheredTwoLevelConv2d(Convolution):
     """GC-2L, own groups: y_j = A_j x_j + C_j z needs only the m representatives z_i of every group i.
 
     Forward: z_i = r_i x_i of the own groups, all-gather of z, A_j x_j meanwhile, then C_j z. Input gradient: the

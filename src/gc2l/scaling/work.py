@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gc2l.models import WideResNet
-from gc2l.nn import make_conv
+from gc2l.nn import Convolution, make_conv
 from gc2l.parallel import layer_parts, layer_shapes, network_traffic, rank_share
 from gc2l.records import Split, Work
 
@@ -117,6 +117,6 @@ def _written(network: nn.Module) -> list[int]:
         sizes.append(output.numel())
 
     for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.BatchNorm2d) or not list(layer.children()):
+        if isinstance(layer, nn.Conv2d | Convolution | nn.BatchNorm2d) or not list(layer.children()):
             layer.register_forward_hook(note)
     return sizes
