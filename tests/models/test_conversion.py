@@ -51,6 +51,25 @@ def test_converted_networks_run_backward_and_equal_their_dense_form(make, varian
     assert [name for name, value in network.named_parameters() if value.grad is None] == []
 
 
+@pytest.mark.parametrize(
+    ("name", "variant"),
+    [("regnety_008", "gc2l"), ("ghostnet_100", "gc2l"), *(("mobilenetv3_small_100", variant) for variant in GROUPED)],
+)
+def test_converted_networks_with_activations_in_place_train(name, variant):
+    timm = pytest.importorskip("timm", reason="timm is in the dev extra only")
+    network = timm.create_model(name, pretrained=False, num_classes=4)
+    convert(network.to(memory_format=torch.channels_last), variant, 2)
+    assert any(hasattr(module, "to_dense") for module in network.modules())
+    assert any(getattr(module, "inplace", False) for module in network.modules())
+    x = torch.randn(2, 3, 32, 32).to(memory_format=torch.channels_last).requires_grad_()
+    network(x).square().sum().backward()
+    assert x.grad.isfinite().all() and x.grad.any()
+    # An output that is overwritten before it is used would show as a function of something else.
+    dense = _with_dense_layers(network).eval().double()
+    x = x.detach()
+    torch.testing.assert_close(network.eval()(x).double(), dense(x.double()), rtol=1e-3, atol=1e-3)
+
+
 def test_geometry_dtype_and_mode_are_kept():
     conv = nn.Conv2d(8, 12, (3, 2), (2, 1), "valid", (1, 2), bias=False, padding_mode="zeros", dtype=torch.float64)
     layer = convert(conv.eval(), "gc2l", 4, coarse_channels=2)

@@ -47,19 +47,21 @@ def test_passes_over_the_output(groups, m, own, fine, threads):
     pixels, c_out, k = 45, groups * fine, groups * m
     y, gradient, both = random_input(pixels, c_out), random_input(pixels, c_out), random_input(pixels, c_out + k)
     z, coarse = random_input(pixels, k), random_input(c_out, k)
-    added = y.float()
+    added, split, expected_split = y.float(), torch.empty(pixels, c_out), torch.empty_like(y)
     with using_threads(threads):
         kernels.add_coarse(added, z.float(), coarse.float())
         found = [
             added,
-            *kernels.take_apart(both.float(), coarse.float(), groups),
+            split,
+            kernels.take_apart(both.float(), coarse.float(), groups, split),
             *kernels.coarse_gradients(gradient.float(), z.float(), coarse.float()),
             *kernels.put_together(gradient.float(), z.float(), coarse.float(), groups),
         ]
     two_level_passes.add_coarse(y, z, coarse)
     expected = [
         y,
-        *two_level_passes.take_apart(both, coarse, groups),
+        expected_split,
+        two_level_passes.take_apart(both, coarse, groups, expected_split),
         *two_level_passes.coarse_gradients(gradient, z, coarse),
         *two_level_passes.put_together(gradient, z, coarse, groups),
     ]

@@ -53,7 +53,7 @@ def test_fusing_a_batch_norm_is_right_or_refused(variant, bias):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("variant", OTHERS)
 def test_the_fuser_of_quantisation_refuses(variant):
-    with pytest.raises(NotImplementedError, match="Cannot fuse modules"):
+    with pytest.raises((NotImplementedError, AssertionError), match=r"did not find fuser|Cannot fuse"):
         torch.ao.quantization.fuse_modules(nn.Sequential(*layer_and_norm(variant)), [["0", "1"]])
 
 

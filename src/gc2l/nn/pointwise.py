@@ -1,5 +1,6 @@
 """Convolution with a 1 x 1 kernel as one matrix product for each group, without a copy of input or output."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,6 +15,16 @@ from gc2l.nn.traced import formula_gradients, wants_formula
 def rows(x: Tensor) -> Tensor:
     """The pixels of x (N, c, H, W) as a matrix (N H W, c): a view when x is channels last."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def new_image(like: Tensor, channels: int, size: Sequence[int]) -> Tensor:
+    """An uninitialised (N, channels, *size), channels last, with N, dtype and device of `like`.
+
+    What a function of autograd returns is allocated by it, and `rows` of it written: a view could not be changed in
+    place by what follows.
+    """
+    shape = (len(like), channels, *size)
+    return torch.empty(shape, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
 def image(pixels: Tensor, like: Tensor) -> Tensor:
@@ -39,7 +50,8 @@ class ChannelsLast(Function):
         """Copy the pixels."""
         ctx.shape, ctx.strides = x.shape, (s_h, s_w)
         ctx.memory_format = torch.channels_last if is_channels_last(x) else torch.contiguous_format
-        return x[:, :, ::s_h, ::s_w].contiguous(memory_format=torch.channels_last)
+        seen = x[:, :, ::s_h, ::s_w]
+        return new_image(x, x.shape[1], seen.shape[2:]).copy_(seen)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -55,13 +67,13 @@ class ChannelsLast(Function):
 
 def grouped_product(x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
     """y_j = A_j x_j + b_j for weight A (c_out, c_in/n, 1, 1): (N, c_in, H, W) -> (N, c_out, H, W), channels last."""
-    pixels = rows(x)
-    y = pixels.new_empty(len(pixels), len(weight))
-    for x_j, a_j, y_j in zip(pixels.chunk(groups, 1), weight.flatten(1).chunk(groups), y.chunk(groups, 1), strict=True):
+    y = new_image(x, len(weight), x.shape[2:])
+    by_group = rows(x).chunk(groups, 1), weight.flatten(1).chunk(groups), rows(y).chunk(groups, 1)
+    for x_j, a_j, y_j in zip(*by_group, strict=True):
         torch.mm(x_j, a_j.T, out=y_j)
     if bias is not None:
-        y += bias
-    return image(y, x)
+        rows(y).add_(bias)
+    return y
 
 
 def grouped_product_backward(gradient: Tensor, x: Tensor, weight: Tensor, groups: int) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,15 @@ from gc2l.nn import kernels
 from gc2l.nn.algorithms import choose_passes
 from gc2l.nn.blocks import block_diagonal
 from gc2l.nn.geometry import Geometry, is_channels_last
-from gc2l.nn.pointwise import ChannelsLast, grouped_product, grouped_product_backward, image, pointwise_input, rows
+from gc2l.nn.pointwise import (
+    ChannelsLast,
+    grouped_product,
+    grouped_product_backward,
+    image,
+    new_image,
+    pointwise_input,
+    rows,
+)
 from gc2l.nn.traced import formula_gradients, is_watched
 from gc2l.nn.two_level_formulas import fused_parts, fused_weight, separate
 
@@ -70,10 +78,10 @@ class AccumulatedTwoLevel(Function):
         elif algorithm in ("direct", "fused"):
             both_weight = fused_weight(weight, restriction, geometry.groups).contiguous(memory_format=LAST)
             both = geometry.convolve(x, both_weight, None).contiguous(memory_format=LAST)
-            pixels, z = passes.take_apart(rows(both), c, geometry.groups)
+            y = new_image(both, len(weight), both.shape[2:])
+            z = passes.take_apart(rows(both), c, geometry.groups, rows(y))
             if bias is not None:
-                pixels += bias
-            y = image(pixels, both)
+                rows(y).add_(bias)
         else:
             if _is_product(weight, algorithm):
                 y = grouped_product(x, weight, bias, geometry.groups)

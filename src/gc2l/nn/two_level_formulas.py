@@ -32,8 +32,8 @@ def fused(x: Tensor, weight: Tensor, restriction: Tensor, coarse: Tensor, bias: 
     """A_j and r_j as one group convolution, whose output is split (the paper's, section 3.2)."""
     fine = len(weight) // to.groups
     both = to.convolve(x, fused_weight(weight, restriction, to.groups), None)
-    both = both.unflatten(1, (to.groups, -1))  # (N, n, c_out/n + m, H', W')
-    y, z = both[:, :, :fine].flatten(1, 2), both[:, :, fine:].flatten(1, 2)
+    both = both.unflatten(-3, (to.groups, -1))  # (N, n, c_out/n + m, H', W')
+    y, z = both[..., :fine, :, :].flatten(-4, -3), both[..., fine:, :, :].flatten(-4, -3)
     return y + F.conv2d(z, coarse, bias)
 
 

@@ -62,5 +62,7 @@ class AddCoarse(Function):
 
 
 def _by_channel(pixels: Tensor, like: Tensor, size: Sequence[int]) -> Tensor:
-    """(P, n m) as (n m, N, H', W'), with N of `like`."""
-    return pixels.T.reshape(-1, len(like), *size)
+    """(P, n m) as (n m, N, H', W'), with N of `like`; a copy, as it travels in this order."""
+    z = pixels.new_empty(pixels.shape[1], len(like), *size)
+    z.view(len(z), -1).copy_(pixels.T)
+    return z

@@ -25,13 +25,14 @@ def add_coarse(y: Tensor, z: Tensor, coarse: Tensor) -> None:
     y.addmm_(z, coarse.T)
 
 
-def take_apart(both: Tensor, coarse: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """(y, z) from the output of the fused convolution, with A_j x_j and z_j beside each other; y = A x + C z."""
+def take_apart(both: Tensor, coarse: Tensor, groups: int, y: Tensor) -> Tensor:
+    """z from the output of the fused convolution, with A_j x_j and z_j beside each other; y = A x + C z is written."""
     by_group = both.unflatten(1, (groups, -1))
     fine = len(coarse) // groups
-    y, z = by_group[..., :fine].flatten(1).contiguous(), by_group[..., fine:].flatten(1).contiguous()
+    y.unflatten(1, (groups, -1)).copy_(by_group[..., :fine])
+    z = by_group[..., fine:].flatten(1).contiguous()
     add_coarse(y, z, coarse)
-    return y, z
+    return z
 
 
 def coarse_gradients(gradient: Tensor, z: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gc2l.nn.geometry import Geometry
+from gc2l.nn.pointwise import new_image
 from gc2l.nn.traced import is_watched
 from gc2l.nn.two_level_formulas import fused_weight
 
@@ -87,8 +88,8 @@ def convolve(
     c_out, groups = len(weight), geometry.groups
     layer = _layer(x, weight, geometry, 0 if coarse is None else coarse.shape[1])
     fine, m = c_out // groups, layer.k // groups
-    y = x.new_empty(len(x), layer.out_height, layer.out_width, c_out)
-    z = x.new_empty(y[..., 0].numel(), layer.k)
+    y = new_image(x, c_out, (layer.out_height, layer.out_width))
+    z = x.new_empty(y[:, 0].numel(), layer.k)
     filters, taps, transposed = weight, None, None
     if restriction is not None and coarse is not None:
         filters = fused_weight(weight, restriction, groups) if _has_room(fine, m) else weight
@@ -96,7 +97,7 @@ def convolve(
     filters = filters.view(groups, -1, *weight.shape[1:]).permute(0, 3, 4, 2, 1)  # (n, 3, 3, c_in/n, c_out/n [+ m])
     given = (x, _in_blocks(filters), taps, transposed, y, z)
     _call("convolve", ctypes.addressof(layer), *given, _scratch(layer, c_out), c_out)
-    return y.permute(0, 3, 1, 2), z
+    return y, z
 
 
 def convolve_backward(
@@ -142,12 +143,12 @@ def add_coarse(y: Tensor, z: Tensor, coarse: Tensor) -> None:
     _call("add_coarse", *y.shape, z.shape[1], y, z.contiguous(), coarse.T.contiguous())
 
 
-def take_apart(both: Tensor, coarse: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-    """(y, z) from the output of the fused convolution, with A_j x_j and z_j beside each other; y = A x + C z."""
+def take_apart(both: Tensor, coarse: Tensor, groups: int, y: Tensor) -> Tensor:
+    """z from the output of the fused convolution, with A_j x_j and z_j beside each other; y = A x + C z is written."""
     c_out, k = coarse.shape
-    y, z = both.new_empty(len(both), c_out), both.new_empty(len(both), k)
+    z = both.new_empty(len(both), k)
     _call("take_apart", len(both), c_out, c_out // groups, k // groups, both, coarse.T.contiguous(), y, z)
-    return y, z
+    return z
 
 
 def coarse_gradients(gradient: Tensor, z: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor]:
