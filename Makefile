@@ -13,13 +13,13 @@ RUNS = --runs $(RESULTS)/runs
 APPROXIMATION = --approximation $(RESULTS)/approximation.csv
 READY := $(VENV)/.ready
 
-$(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/nn/kernels/*.[ch])
+$(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/ops/cpu/*.[ch])
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "gc2l needs Python >= 3.11, $(PYTHON) is $$($(PYTHON) --version 2>&1). Choose another with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[suite,dev]'
-	@$(RUN) -c 'from gc2l.nn import kernels; kernels.available() or print("without the compiled kernels of GC-2L: no C compiler, or no AVX-512")'
+	@$(RUN) -c 'from gc2l.ops.cpu import compiled; compiled.available() or print("without the compiled kernels of GC-2L: no C compiler, or no AVX-512")'
 	@touch $@
 
 .PHONY: help

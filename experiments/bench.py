@@ -24,7 +24,8 @@ from gc2l.bench.roofline import draw_roofline
 from gc2l.bench.steps import FRAMEWORK, PLAIN, measure_steps
 from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig
-from gc2l.nn import TwoLevelGroupConv2d, kernels
+from gc2l.nn import TwoLevelGroupConv2d
+from gc2l.ops.cpu import compiled
 from gc2l.records.environment import describe_environment
 from gc2l.records.files import write_atomically
 from gc2l.training.allocator import keep_freed_memory, release_freed_memory
@@ -77,7 +78,7 @@ def main(
     print(
         f"{torch.get_num_threads()} threads; matrix products {limits['flops'] / 1e9:.0f} GFLOP/s, "
         f"copies {limits['bytes_per_second'] / 1e9:.1f} GB/s; "
-        f"GC-2L with{'' if kernels.available() else 'out'} its compiled kernels\n"
+        f"GC-2L with{'' if compiled.available() else 'out'} its compiled kernels\n"
     )
     environment = describe_environment(ROOT)
     measured: dict[str, list[dict[str, Any]]] = {"layers": [], "steps": [], "loops": []}
@@ -92,7 +93,7 @@ def main(
             "hardware": environment.hardware.model_dump(),
             "threads": torch.get_num_threads(),
             "freed_memory_kept": kept,
-            "kernels": kernels.available(),
+            "kernels": compiled.available(),
             "limits": limits,
             **{table: _columns(rows) for table, rows in measured.items()},
         }
@@ -157,11 +158,11 @@ def _steps(
 ) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for n in (n for n in groups if n > 1 and not (network == "mobilenet_v2" and n == 16)):
-        for channels_last, compiled in [(True, False), (False, False), *([(True, True)] if compile else [])]:
+        for channels_last, compiled_step in [(True, False), (False, False), *([(True, True)] if compile else [])]:
             release_freed_memory()  # blocks of other sizes than the next networks need would add up
             rows += measure_steps(
                 network, n, size=SIZES[network], images=images, turns=turns, channels_last=channels_last,
-                compile=compiled, candidates=candidates,
+                compile=compiled_step, candidates=candidates,
             )  # fmt: skip
     print(step_table(rows, f"(b, e) {network}, {images} images"))
     for row in rows:

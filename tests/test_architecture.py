@@ -17,6 +17,7 @@ FLOORS = [
     {"variants"},
     {"paper"},
     {"cells"},
+    {"ops"},
     {"nn"},
     {"models"},
     {"data", "parallel"},

@@ -9,7 +9,7 @@ from nn.layers import layer_class, make_layer, random_input
 from torch import nn
 from torch.func import functional_call
 
-from gc2l.nn import kernels
+from gc2l.ops.cpu import compiled
 from gc2l.variants import VARIANTS
 
 CHANGES = {
@@ -35,7 +35,7 @@ CASES = [
 def library(request, monkeypatch):
     """The C library as it is on this machine, and as on one without it."""
     if request.param == "hidden":
-        monkeypatch.setattr(kernels, "_library", lambda: None)
+        monkeypatch.setattr(compiled, "library", lambda: None)
 
 
 def outputs_and_gradients(layer, x, change):

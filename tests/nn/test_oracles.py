@@ -8,7 +8,8 @@ from oracles import HAND_MADE, ORACLES
 from torch.nn import functional as F
 
 from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
-from gc2l.nn.convolution import convolve
+from gc2l.nn.convolution import padded_input
+from gc2l.ops.reference import shuffle
 from gc2l.variants import VARIANTS
 
 GEOMETRIES = {
@@ -83,7 +84,14 @@ def test_groups_that_do_not_divide_the_channels(variant, c_in, c_out, groups):
 
 def fine(layer, x):
     """y_j = A_j x_j."""
-    return convolve(layer, x, layer.weight, layer.bias, layer.groups)
+    padded, geometry = padded_input(layer, x)
+    return geometry.convolve(padded, layer.weight, layer.bias)
+
+
+def restricted(layer, x):
+    """z_i = r_i x_i."""
+    padded, geometry = padded_input(layer, x)
+    return geometry.convolve(padded, layer.restriction_weight, None)
 
 
 class ReversedBlocks(GroupConv2d):
@@ -97,7 +105,7 @@ class TransposedCoarse(TwoLevelGroupConv2d):
     """The C_j are transposed, which n = c_out/n allows."""
 
     def forward(self, x):
-        z = convolve(self, x, self.restriction_weight, None, self.groups)
+        z = restricted(self, x)
         blocks = self.coarse_weight.unflatten(0, (self.groups, -1))  # (n, c_out/n, n, 1, 1)
         return fine(self, x) + F.conv2d(z, blocks.transpose(1, 2).flatten(0, 1))
 
@@ -106,7 +114,7 @@ class RestrictsTheNextGroup(TwoLevelGroupConv2d):
     """z_i is taken from group i + 1."""
 
     def forward(self, x):
-        z = convolve(self, x, self.restriction_weight, None, self.groups).roll(1, dims=1)
+        z = restricted(self, x).roll(1, dims=1)
         return fine(self, x) + F.conv2d(z, self.coarse_weight)
 
 
@@ -114,7 +122,7 @@ class ShufflesTheInput(ShuffleGroupConv2d):
     """The input is shuffled in place of the output."""
 
     def forward(self, x):
-        return fine(self, self._shuffled(x, 1))
+        return fine(self, shuffle(x, self.groups, 1))
 
 
 class ShufflesTheOtherWay(ShuffleGroupConv2d):

@@ -1,14 +1,14 @@
-"""What the convolutions share: their settings, the check of their groups, the standard convolution they equal."""
+"""What the convolutions share: settings, padding, initial weights, and the standard convolution that they equal."""
 
 import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from gc2l.nn.geometry import padded_input
-from gc2l.nn.pointwise import dense_product
+from gc2l.ops.geometry import Geometry
 
 _SETTINGS = (
     "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "transposed", "output_padding",
@@ -120,16 +120,21 @@ def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible:
             )
 
 
-def convolve(conv: nn.Conv2d | Convolution, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
-    """Convolve x with the stride, padding and dilation of `conv`, but with the weight, bias and groups given."""
-    padded, geometry = padded_input(conv, x)
-    return geometry.convolve(padded, weight, bias, groups)
+def geometry_of(conv: nn.Conv2d | Convolution) -> Geometry:
+    """The settings of `conv`, with its padding also where `F.conv2d` cannot do it."""
+    left, _, top, _ = conv._reversed_padding_repeated_twice
+    stride: Any = conv.stride
+    dilation: Any = conv.dilation
+    return Geometry(stride, (top, left), dilation, conv.groups)
 
 
-def convolve_dense(conv: nn.Conv2d | Convolution, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The same as a standard convolution."""
-    padded, geometry = padded_input(conv, x)
-    return dense_product(padded, weight, bias, geometry)
+def padded_input(conv: nn.Conv2d | Convolution, x: Tensor) -> tuple[Tensor, Geometry]:
+    """x with the padding of `conv` that is not symmetric or not of zeros, and the settings that remain."""
+    left, right, top, bottom = widths = conv._reversed_padding_repeated_twice
+    if conv.padding_mode == "zeros" and left == right and top == bottom:
+        return x, geometry_of(conv)
+    mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode
+    return F.pad(x, widths, mode=mode), geometry_of(conv)._replace(padding=(0, 0))
 
 
 def standard_convolution(conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
@@ -160,6 +165,14 @@ def kaiming_normal(weight: Tensor, fan_out: float) -> None:
     `torch.nn.init` takes fan_out from the tensor's shape, which for grouped weights is n times too large.
     """
     nn.init.normal_(weight, std=math.sqrt(2 / fan_out))
+
+
+def reset_group_weights(conv: nn.Conv2d | Convolution) -> None:
+    """Kaiming normal over one group's filters (fan_out = k_h k_w c_out / n), bias zero."""
+    k_h, k_w = conv.kernel_size
+    kaiming_normal(conv.weight, k_h * k_w * conv.out_channels / conv.groups)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
 
 
 def _listed_divisors(number: int) -> str:

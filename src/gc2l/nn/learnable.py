@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gc2l.nn.convolution import Convolution, check_groups, convolve_dense, kaiming_normal, standard_convolution
+from gc2l.nn.convolution import Convolution, check_groups, padded_input, reset_group_weights, standard_convolution
+from gc2l.ops import folded
 
 
 class LearnableGroupConv2d(Convolution):
@@ -71,20 +72,18 @@ class LearnableGroupConv2d(Convolution):
 
     def reset_parameters(self) -> None:
         """Kaiming normal with the nominal fan_out k_h k_w c_out / n, bias zero, standard normal logits."""
-        k_h, k_w = self.kernel_size
-        kaiming_normal(self.weight, k_h * k_w * self.out_channels / self.groups)
+        reset_group_weights(self)
         nn.init.normal_(self.input_logits)
         nn.init.normal_(self.output_logits)
-        if self.bias is not None:
-            nn.init.zeros_(self.bias)
 
     def mask(self) -> Tensor:
         """The 0/1 mask T S^T (c_out, c_in), with straight-through gradients to the softmax of the logits."""
-        return _straight_through(self.output_logits) @ _straight_through(self.input_logits).T
+        return straight_through(self.output_logits) @ straight_through(self.input_logits).T
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        return convolve_dense(self, x, self.dense_weight(), self.bias)
+        padded, geometry = padded_input(self, x)
+        return folded.dense(padded, self.dense_weight(), self.bias, geometry)
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""
@@ -100,7 +99,7 @@ class LearnableGroupConv2d(Convolution):
         return round(self.weight.numel() / self.groups) + biases
 
 
-def _straight_through(logits: Tensor) -> Tensor:
+def straight_through(logits: Tensor) -> Tensor:
     """One-hot rows (channels, n) of the largest logit; the gradient is that of the softmax."""
     soft = logits.softmax(dim=1)
     hard = F.one_hot(soft.argmax(dim=1), logits.shape[1]).to(soft.dtype)

@@ -5,13 +5,18 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from gc2l.nn.algorithms import check_algorithm, choose_two_level
-from gc2l.nn.convolution import Convolution, check_groups, kaiming_normal, standard_convolution
-from gc2l.nn.geometry import padded_input
+from gc2l.nn.convolution import (
+    Convolution,
+    check_groups,
+    geometry_of,
+    kaiming_normal,
+    padded_input,
+    standard_convolution,
+)
 from gc2l.nn.group import GroupConv2d
-from gc2l.nn.traced import autocast, wants_formula
-from gc2l.nn.two_level_accumulated import HAND_WRITTEN, accumulated
-from gc2l.nn.two_level_formulas import FORMULAS, folded_weight, separate
+from gc2l.ops.choose import choose_two_level
+from gc2l.ops.functional import TWO_LEVEL_WAYS, check_way, two_level_conv
+from gc2l.ops.weights import folded_weight
 
 
 def check_coarse_channels(coarse_channels: int) -> None:
@@ -38,12 +43,12 @@ class TwoLevelGroupConv2d(Convolution):
         kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
         groups: n, a divisor of c_in and c_out.
         coarse_channels: m, representatives per group; the paper has 1.
-        algorithm: how the same numbers are computed. "separate": the equation as it stands. "direct": all of it in one
-            compiled kernel (`kernels.convolve`) where that serves, else as "fused". "fused": A_j and r_j as one group
-            convolution (the paper's). "dense_restriction": r as one standard convolution in the forward pass.
-            "matmul": r as a matrix product, and A too when the kernel is 1 x 1. "folded": all as the standard
-            convolution. "auto" takes what was measured to be the fastest. It can be changed at any time, and is no
-            part of the state. Compilers, export and the transforms of `torch.func` always see the formula itself.
+        algorithm: how the same numbers are computed, one of `ALGORITHMS`; it can be changed at any time, and is no part
+            of the state. "auto" takes what was measured to be the fastest (`gc2l.ops.choose`). "separate": the equation
+            as it stands. "direct": all of it in one compiled kernel where that can be used, else as "fused". "fused":
+            A_j and r_j as one group convolution (the paper's). "dense_restriction": r as one standard convolution in
+            the forward pass. "matmul": r as a matrix product, and A too when the kernel is 1 x 1. "folded": all as the
+            standard convolution. Compilers, export and the transforms of `torch.func` always get a plain formula.
 
     Shape:
         input (N, c_in, H, W) or (c_in, H, W), output (N, c_out, H', W') or (c_out, H', W'), as `torch.nn.Conv2d`.
@@ -56,7 +61,7 @@ class TwoLevelGroupConv2d(Convolution):
             unknown algorithm.
     """
 
-    ALGORITHMS = ("auto", "separate", "direct", "fused", "dense_restriction", "matmul", "folded")
+    ALGORITHMS = ("auto", *TWO_LEVEL_WAYS)
 
     restriction_weight: nn.Parameter
     coarse_weight: nn.Parameter
@@ -80,7 +85,7 @@ class TwoLevelGroupConv2d(Convolution):
     ) -> None:
         check_coarse_channels(coarse_channels)
         check_groups(in_channels, out_channels, groups)
-        check_algorithm(algorithm, self.ALGORITHMS)
+        check_way(algorithm, TWO_LEVEL_WAYS)
         super().__init__(
             in_channels,
             out_channels,
@@ -120,23 +125,22 @@ class TwoLevelGroupConv2d(Convolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        algorithm = self.chosen_algorithm(x)
         padded, geometry = padded_input(self, x)
-        tensors: tuple[Any, Any, Any, Any, Any] = (
+        return two_level_conv(
             padded,
-            self.weight,
-            self.restriction_weight,
-            self.coarse_weight,
+            self.weight,  # A
+            self.restriction_weight,  # r
+            self.coarse_weight,  # C
             self.bias,
+            geometry,
+            self.chosen_algorithm(x),
         )
-        if algorithm in HAND_WRITTEN and not wants_formula() and x.dim() == 4 and x.numel():
-            return accumulated(algorithm, geometry, *autocast(*tensors))
-        return FORMULAS.get(algorithm, separate)(*tensors, geometry)
 
     def chosen_algorithm(self, x: Tensor) -> str:
         """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
-        coarse = self.groups * self.coarse_channels
-        return choose_two_level(self, x, coarse) if self.algorithm == "auto" else self.algorithm
+        if self.algorithm != "auto":
+            return self.algorithm
+        return choose_two_level(x, self.weight, geometry_of(self), self.groups * self.coarse_channels)
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable.

@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from gc2l.nn import Convolution, LearnableGroupConv2d
-from gc2l.nn.convolution import convolve
-from gc2l.nn.learnable import _straight_through
+from gc2l.nn.convolution import padded_input
+from gc2l.nn.learnable import straight_through
 from gc2l.parallel.collectives import Gathering
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
@@ -40,5 +40,6 @@ class GatheredLearnableConv2d(Convolution):
         """Apply the layer to the own channels x (N, c_in/p, H, W)."""
         channels = Gathering(x, self.link)
         logits = Gathering(self.input_logits, self.link, dim=0).finish()  # (c_in, n)
-        mask = _straight_through(self.output_logits) @ _straight_through(logits).T  # (c_out/p, c_in)
-        return convolve(self, channels.finish(), self.weight * mask[:, :, None, None], self.bias, groups=1)
+        mask = straight_through(self.output_logits) @ straight_through(logits).T  # (c_out/p, c_in)
+        gathered, to = padded_input(self, channels.finish())
+        return to.convolve(gathered, self.weight * mask[:, :, None, None], self.bias)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gc2l.nn import Convolution, ShuffleGroupConv2d
-from gc2l.nn.convolution import convolve
+from gc2l.nn.convolution import padded_input
 from gc2l.parallel.collectives import exchange_rows
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
@@ -49,7 +49,8 @@ class ExchangedShuffleConv2d(Convolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to the own channels x (N, c_in/p, H, W)."""
-        y = convolve(self, x, self.weight, self.bias, self.groups)  # (N, c_out/p, H', W'), before the shuffle
+        x, to = padded_input(self, x)
+        y = to.convolve(x, self.weight, self.bias)  # (N, c_out/p, H', W'), before the shuffle
         rows = y.transpose(0, 1).index_select(0, self._send_order)  # (c_out/p, N, H', W')
         arrived = exchange_rows(rows, self.sent, self.received, self.link)
         channels_last = y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from gc2l.nn import Convolution
-from gc2l.nn.convolution import convolve
+from gc2l.nn.convolution import padded_input
 from gc2l.parallel.collectives import Gathering
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
@@ -35,7 +35,8 @@ class GatheredConv2d(Convolution):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to the own channels x (N, c_in/p, H, W)."""
         if not self.subsampled:
-            return convolve(self, Gathering(x, self.link).finish(), self.weight, self.bias, groups=1)
+            gathered, to = padded_input(self, Gathering(x, self.link).finish())
+            return to.convolve(gathered, self.weight, self.bias)
         vertical, horizontal = self.stride
         used = Gathering(x[:, :, ::vertical, ::horizontal], self.link).finish()  # (N, c_in, H', W')
         return nn.functional.conv2d(used, self.weight, self.bias)

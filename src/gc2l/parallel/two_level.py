@@ -5,10 +5,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gc2l.nn import Convolution, TwoLevelGroupConv2d
-from gc2l.nn.algorithms import by_parts
-from gc2l.nn.convolution import convolve
-from gc2l.nn.geometry import padded_input
-from gc2l.nn.two_level_parts import AddCoarse, Restriction
+from gc2l.nn.convolution import geometry_of, padded_input
+from gc2l.ops import two_steps
+from gc2l.ops.choose import choose_two_steps
+from gc2l.ops.geometry import Geometry
 from gc2l.parallel.collectives import Gathering
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
@@ -45,22 +45,23 @@ class GatheredTwoLevelConv2d(Convolution):
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to the own channels x (N, c_in/p, H, W)."""
-        if by_parts(self, x):
-            return self._by_parts(x)
-        own_z = convolve(self, x, self.restriction_weight, None, self.groups)  # (N, n m/p, H', W')
+        fast = choose_two_steps(x, self.weight, geometry_of(self))
+        x, to = padded_input(self, x)
+        if fast:
+            return self._in_two_steps(x, to)
+        own_z = to.convolve(x, self.restriction_weight, None)  # (N, n m/p, H', W')
         if self.overlap:
             gathering = Gathering(own_z, self.link)
-            y = convolve(self, x, self.weight, self.bias, self.groups)  # (N, c_out/p, H', W')
+            y = to.convolve(x, self.weight, self.bias)  # (N, c_out/p, H', W')
             z = gathering.finish()  # (N, n m, H', W')
         else:
             z = Gathering(own_z, self.link).finish()
-            y = convolve(self, x, self.weight, self.bias, self.groups)
+            y = to.convolve(x, self.weight, self.bias)
         return y + F.conv2d(z, self.coarse_weight)
 
-    def _by_parts(self, x: Tensor) -> Tensor:
-        """The same with the hand-written passes of `gc2l.nn.two_level_parts`."""
-        x, to = padded_input(self, x)
-        gathering = Gathering(Restriction.apply(x, self.restriction_weight, to), self.link, dim=0)
+    def _in_two_steps(self, x: Tensor, to: Geometry) -> Tensor:
+        """The same with the hand-written gradients of `gc2l.ops.two_steps`."""
+        gathering = Gathering(two_steps.restrict(x, self.restriction_weight, to), self.link, dim=0)
         z = None if self.overlap else gathering.finish()  # (n m, N, H', W')
         y = to.convolve(x, self.weight, self.bias).contiguous(memory_format=torch.channels_last)
-        return AddCoarse.apply(y, gathering.finish() if z is None else z, self.coarse_weight)
+        return two_steps.add_coarse(y, gathering.finish() if z is None else z, self.coarse_weight)

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "passes.h"
+#include "layer.h"
 #include "planes.h"
 
 #define OCTET 8
@@ -120,7 +120,7 @@ static void restrict_planes(const planes *s, const float *from, const float *r, 
 static int has_room(long own, long m) { return blocks_of(own + m) == blocks_of(own); }
 
 /* y = A x + C z and z = r x. w is as above, r stored by taps, (9, k, c_in/n), coarse is C^T (k, c_out); scratch
- * has, for each thread, gc2l_numbers_of_scratch. */
+ * has, for each thread, gc2l_scratch_size. */
 void gc2l_convolve(const layer *l, const float *x, const float *w, const float *r, const float *coarse, float *y, float *z,
                    float *scratch, long c_out, int threads) {
     planes s = planes_of_input(l);
@@ -130,7 +130,7 @@ void gc2l_convolve(const layer *l, const float *x, const float *w, const float *
     blocks_of_output(blocks, c_out, c_out, 0);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int thread = 0; thread < threads; thread++) {
-        float *spread = scratch + thread * gc2l_numbers_of_scratch(l, c_out);
+        float *spread = scratch + thread * gc2l_scratch_size(l, c_out);
         memset(spread, 0, sizeof(float) * numbers_in(&s));
         for (long image = l->images * thread / threads; image < l->images * (thread + 1) / threads; image++) {
             float *to = y + image * pixels * c_out, *coarse_to = z + image * pixels * l->k;
@@ -236,7 +236,7 @@ static void weight_gradients(const planes *s, const float *x, const planes *t, c
     }
 }
 
-long gc2l_numbers_of_scratch(const layer *l, long c_out) {
+long gc2l_scratch_size(const layer *l, long c_out) {
     planes s = planes_of_input(l), t = planes_of_gradient(l, c_out);
     return numbers_in(&s) + numbers_in(&t) + l->out_height * l->out_width * LANES;
 }
@@ -253,7 +253,7 @@ void gc2l_convolve_backward(const layer *l, const float *x, const float *g, cons
     long vectors = blocks_of(fine), taken = l->groups * TAPS * TAPS * blocks_of(s.channels) * LANES;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int thread = 0; thread < threads; thread++) {
-        float *seen = scratch + thread * gc2l_numbers_of_scratch(l, c_out), *upstream = seen + numbers_in(&s);
+        float *seen = scratch + thread * gc2l_scratch_size(l, c_out), *upstream = seen + numbers_in(&s);
         float *z_gradient = upstream + numbers_in(&t);
         memset(seen, 0, sizeof(float) * (numbers_in(&s) + numbers_in(&t)));
         for (long image = l->images * thread / threads; image < l->images * (thread + 1) / threads; image++) {

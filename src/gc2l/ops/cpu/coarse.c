@@ -4,7 +4,7 @@
  * group convolution of A and r yields, (P, n, fine + m): for each group its c_out/n channels and then its m coarse ones.
  */
 
-#include "passes.h"
+#include "layer.h"
 
 #define PIXELS 8 /* at once: with two vectors each, 16 of the 32 registers */
 #define TILE 16  /* pixels whose gradients stay in the innermost cache */
@@ -90,7 +90,7 @@ void gc2l_add_coarse(long P, long c_out, long k, float *y, const float *z, const
 }
 
 /* z and y = A x + C z out of both; coarse is C^T (k, c_out). */
-void gc2l_take_apart(long P, long c_out, long fine, long m, const float *both, const float *coarse, float *y, float *z,
+void gc2l_split_fused(long P, long c_out, long fine, long m, const float *both, const float *coarse, float *y, float *z,
                      int threads) {
     long k = c_out / fine * m, width = c_out + k;
     block blocks[(c_out + LANES - 1) / LANES];

@@ -4,7 +4,7 @@
 #ifndef GC2L_PLANES_H
 #define GC2L_PLANES_H
 
-#include "passes.h"
+#include "layer.h"
 
 #define TAPS 3
 #define QUAD 4 /* pixels beside each other */

@@ -3,7 +3,7 @@
  * All is channels last: x (N, H, W, c_in), z (P, k) with P = N H' W' and k = n m; r is stored by taps, (k_h, k_w, k, c_in/n).
  */
 
-#include "passes.h"
+#include "layer.h"
 
 #define PIXELS 8
 

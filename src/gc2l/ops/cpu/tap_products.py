@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from gc2l.nn.geometry import Geometry
-from gc2l.nn.pointwise import rows
+from gc2l.ops.geometry import Geometry
+from gc2l.ops.memory_format import pixels
 
 
 def restrict(x: Tensor, restriction: Tensor, geometry: Geometry) -> Tensor:
@@ -67,7 +67,7 @@ def _tap_matrices(restriction: Tensor, groups: int) -> Tensor:
 
 def _by_group(x: Tensor, groups: int) -> Tensor:
     """x (N, c_in, H, W), channels last, as (n, N H W, c_in/n), without a copy."""
-    return rows(x).unflatten(1, (groups, -1)).transpose(0, 1)
+    return pixels(x).unflatten(1, (groups, -1)).transpose(0, 1)
 
 
 def _alignments(

@@ -1,6 +1,6 @@
 /* What the group convolution with the coarse level inside takes from the passes of the coarse level alone. */
-#ifndef GC2L_PASSES_H
-#define GC2L_PASSES_H
+#ifndef GC2L_LAYER_H
+#define GC2L_LAYER_H
 
 #include "vectors.h"
 
@@ -30,6 +30,6 @@ void coarse_gradients_of_rows(long P, long c_out, const float *g, const float *z
                               float *z_gradient, float *found);
 
 /* How many numbers one thread of gc2l_convolve and of gc2l_convolve_backward works on. */
-long gc2l_numbers_of_scratch(const layer *l, long c_out);
+long gc2l_scratch_size(const layer *l, long c_out);
 
 #endif

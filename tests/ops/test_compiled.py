@@ -11,12 +11,13 @@ from nn.layers import random_input
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d, kernels, two_level_passes
-from gc2l.nn.geometry import Geometry
-from gc2l.nn.pointwise import rows
+from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
+from gc2l.ops.cpu import compiled, framework
+from gc2l.ops.geometry import Geometry
+from gc2l.ops.memory_format import pixels as rows
 
 CAPABLE = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-needs_kernels = pytest.mark.skipif(not kernels.available(), reason="no compiled passes: no compiler, or no AVX-512")
+needs_library = pytest.mark.skipif(not compiled.available(), reason="no compiled passes: no compiler, or no AVX-512")
 
 # n, m, c_in/n, c_out/n: vectors of 16 filled exactly, not at all, and with a rest.
 CHANNELS = [(4, 1, 16, 16), (16, 1, 10, 10), (8, 2, 3, 5), (1, 16, 7, 40), (3, 1, 35, 20), (2, 1, 80, 81), (5, 3, 1, 1)]
@@ -36,10 +37,10 @@ GEOMETRIES = [
     reason="this machine has no gcc or no AVX-512",
 )
 def test_they_are_compiled_where_they_can_be():
-    assert kernels.available()
+    assert compiled.available()
 
 
-@needs_kernels
+@needs_library
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(("groups", "m", "own", "fine"), CHANNELS)
 def test_passes_over_the_output(groups, m, own, fine, threads):
@@ -48,27 +49,30 @@ def test_passes_over_the_output(groups, m, own, fine, threads):
     y, gradient, both = random_input(pixels, c_out), random_input(pixels, c_out), random_input(pixels, c_out + k)
     z, coarse = random_input(pixels, k), random_input(c_out, k)
     added, split, expected_split = y.float(), torch.empty(pixels, c_out), torch.empty_like(y)
+    upstream, expected_upstream = torch.empty(pixels, c_out + k), torch.empty_like(both)
     with using_threads(threads):
-        kernels.add_coarse(added, z.float(), coarse.float())
+        compiled.add_coarse(added, z.float(), coarse.float())
         found = [
             added,
             split,
-            kernels.take_apart(both.float(), coarse.float(), groups, split),
-            *kernels.coarse_gradients(gradient.float(), z.float(), coarse.float()),
-            *kernels.put_together(gradient.float(), z.float(), coarse.float(), groups),
+            compiled.split_fused(both.float(), coarse.float(), groups, split),
+            *compiled.coarse_gradients(gradient.float(), z.float(), coarse.float()),
+            compiled.fused_gradients(gradient.float(), z.float(), coarse.float(), groups, upstream),
+            upstream,
         ]
-    two_level_passes.add_coarse(y, z, coarse)
+    framework.add_coarse(y, z, coarse)
     expected = [
         y,
         expected_split,
-        two_level_passes.take_apart(both, coarse, groups, expected_split),
-        *two_level_passes.coarse_gradients(gradient, z, coarse),
-        *two_level_passes.put_together(gradient, z, coarse, groups),
+        framework.split_fused(both, coarse, groups, expected_split),
+        *framework.coarse_gradients(gradient, z, coarse),
+        framework.fused_gradients(gradient, z, coarse, groups, expected_upstream),
+        expected_upstream,
     ]
     assert_close(found, expected)
 
 
-@needs_kernels
+@needs_library
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(("kernel", "stride", "padding", "dilation", "size"), GEOMETRIES)
 @pytest.mark.parametrize(("groups", "m", "own", "fine"), CHANNELS)
@@ -84,14 +88,14 @@ def test_passes_over_the_input(groups, m, own, fine, kernel, stride, padding, di
     before = random_input(*x.shape).contiguous(memory_format=torch.channels_last)
     accumulated = before.float()
     with using_threads(threads):
-        found_z = kernels.restrict(x.float(), r.float(), geometry)
+        found_z = compiled.restrict(x.float(), r.float(), geometry)
         given = (rows(upstream).float(), x.float(), r.float(), geometry)
-        _, found_r = kernels.restrict_backward(*given, accumulated)
-        alone, _ = kernels.restrict_backward(*given)
+        _, found_r = compiled.restrict_backward(*given, accumulated)
+        alone, _ = compiled.restrict_backward(*given)
     assert_close([found_z, found_r, accumulated, alone], [rows(z), r_gradient, before + x_gradient, x_gradient])
 
 
-@needs_kernels
+@needs_library
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize(
     ("padding", "size"),
@@ -108,13 +112,13 @@ def test_the_convolution(groups, m, own, fine, padding, size, threads):
     plain = copy.deepcopy(layer).double()
     plain.algorithm = "separate" if m else "grouped"
     x = random_input(5, groups * own, *size)
-    with using_threads(threads), mock.patch.object(kernels, "_call", wraps=kernels._call) as called:
+    with using_threads(threads), mock.patch.object(compiled, "call", wraps=compiled.call) as called:
         found = values_and_gradients(layer, x.float())
     assert [call.args[0] for call in called.call_args_list] == ["convolve", "convolve_backward"]
     assert_close(found, values_and_gradients(plain, x))
 
 
-@needs_kernels
+@needs_library
 @pytest.mark.parametrize("cls", [GroupConv2d, TwoLevelGroupConv2d])
 @pytest.mark.parametrize(
     "geometry",
@@ -130,13 +134,13 @@ def test_other_convolutions_go_without_it(geometry, cls):
     plain = copy.deepcopy(layer).double()
     plain.algorithm = "auto"
     x = random_input(2, 32, 9, 8)
-    with mock.patch.object(kernels, "convolve") as called:
+    with mock.patch.object(compiled, "convolve") as called:
         found = values_and_gradients(layer, x.float())
     assert not called.called
     assert_close(found, values_and_gradients(plain, x))
 
 
-@needs_kernels
+@needs_library
 @pytest.mark.parametrize("cls", [GroupConv2d, TwoLevelGroupConv2d])
 def test_second_derivatives_of_the_convolution(cls):
     layer = cls(8, 8, 3, groups=2, padding=1, bias=False, algorithm="direct")
@@ -151,7 +155,7 @@ def test_second_derivatives_of_the_convolution(cls):
     assert_close(second(layer, x.float()), second(plain, x))
 
 
-@needs_kernels
+@needs_library
 @pytest.mark.parametrize("cls", [GroupConv2d, TwoLevelGroupConv2d])
 def test_a_mode_that_begins_between_the_passes_sees_the_backward_pass(cls):
     layer = cls(32, 32, 3, groups=2, padding=1, algorithm="direct")
@@ -166,14 +170,14 @@ def test_a_mode_that_begins_between_the_passes_sees_the_backward_pass(cls):
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@needs_kernels
+@needs_library
 @pytest.mark.parametrize("algorithm", ["fused", "dense_restriction", "matmul"])
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_a_layer_uses_them_and_equals_the_plain_formula(kernel, algorithm):
     layer = two_level(kernel_size=kernel, padding=kernel // 2, algorithm=algorithm)
     plain = two_level(kernel_size=kernel, padding=kernel // 2, algorithm="separate").double()
     x = random_input(2, 32, 6, 7)
-    with mock.patch.object(kernels, "_call", wraps=kernels._call) as called:
+    with mock.patch.object(compiled, "call", wraps=compiled.call) as called:
         found = values_and_gradients(layer, x.float())
     assert called.call_count == (4 if algorithm == "matmul" else 2)
     assert_close(found, values_and_gradients(plain, x))
@@ -183,17 +187,17 @@ def test_a_layer_uses_them_and_equals_the_plain_formula(kernel, algorithm):
     "x", [random_input(2, 32, 6, 7), torch.zeros(2, 32, 6, 7), torch.zeros(0, 32, 6, 7), torch.zeros(32, 6, 7)]
 )
 def test_they_do_not_serve_other_inputs(x):
-    assert not kernels.serve(x, torch.zeros(48, 4, 1, 1), 4)
+    assert not compiled.can_use(x, torch.zeros(48, 4, 1, 1), 4)
 
 
 def test_they_do_not_serve_many_coarse_channels():
-    assert not kernels.serve(torch.zeros(1, 34, 3, 3), torch.zeros(34, 17, 1, 1), 17)
+    assert not compiled.can_use(torch.zeros(1, 34, 3, 3), torch.zeros(34, 17, 1, 1), 17)
 
 
 @pytest.mark.parametrize("algorithm", ["fused", "direct"])
 def test_nothing_is_hidden_from_a_mode_that_watches_operations(algorithm):
     layer, x = two_level(kernel_size=3, padding=1, algorithm=algorithm), torch.randn(1, 32, 6, 7)
-    with FlopCounterMode(display=False), mock.patch.object(kernels, "_call") as called:
+    with FlopCounterMode(display=False), mock.patch.object(compiled, "call") as called:
         layer(x)
     assert not called.called
 

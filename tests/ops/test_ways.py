@@ -11,7 +11,7 @@ from torch.autograd import forward_ad
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from gc2l.nn import GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d, kernels
+from gc2l.nn import GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 
 TWO_LEVEL = TwoLevelGroupConv2d.ALGORITHMS
 GROUP = GroupConv2d.ALGORITHMS
@@ -230,34 +230,6 @@ def test_parametrized_weights(algorithm):
     parametrize.register_parametrization(layer, "coarse_weight", Doubled())
     parametrize.register_parametrization(layer, "weight", Doubled())
     torch.testing.assert_close(layer(x), 2 * before)
-
-
-def test_auto_takes_what_was_measured_and_nothing_else():
-    def chosen(*arguments, x, **further):
-        layer = TwoLevelGroupConv2d(*arguments, **further)
-        return layer.chosen_algorithm(x)
-
-    x = torch.zeros(2, 160, 8, 8).to(memory_format=torch.channels_last)
-    assert chosen(160, 160, 3, groups=2, x=x) in TWO_LEVEL[1:]
-    assert chosen(160, 160, 3, groups=2, x=x.double()) == "separate"
-    assert chosen(160, 160, 3, groups=2, x=x.to("meta")) == "separate"
-    assert chosen(160, 160, 3, groups=2, x=x, algorithm="folded") == "folded"
-
-
-@pytest.mark.skipif(not kernels.available(), reason="no compiled convolution: no compiler, or no AVX-512")
-@pytest.mark.parametrize(("cls", "groups"), [(GroupConv2d, 8), (TwoLevelGroupConv2d, 8), (TwoLevelGroupConv2d, 2)])
-def test_auto_takes_the_compiled_convolution_where_it_pays(cls, groups):
-    x = torch.zeros(8, 160, 8, 8).to(memory_format=torch.channels_last)
-
-    def chosen(x=x, **given):
-        return cls(160, 160, **{"kernel_size": 3, "groups": groups, "padding": 1} | given).chosen_algorithm(x)
-
-    assert chosen() == "direct"
-    # Another geometry, half of a group's channels too many, images too large, more channels of z than it has room for.
-    assert "direct" not in [chosen(stride=2), chosen(padding=3), chosen(dilation=2), chosen(kernel_size=5)]
-    assert chosen(groups=1) != "direct" and chosen(x.expand(8, 160, 8, 8).repeat(1, 1, 8, 8)) != "direct"
-    if cls is TwoLevelGroupConv2d:
-        assert chosen(coarse_channels=9) != "direct"
 
 
 @pytest.mark.parametrize("cls", [GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d])

@@ -1,0 +1,105 @@
+"""Hand-written forward and backward passes as functions of PyTorch's autograd.
+
+A way of computing a convolution is two plain functions; the two classes here add what all ways share: the bias's
+gradient, second derivatives, and gradients that are stored channels last.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import Function
+
+from gc2l.ops import reference
+from gc2l.ops.geometry import Geometry
+from gc2l.ops.memory_format import pixels
+
+
+class GroupWay(NamedTuple):
+    """One way of computing group convolution for x and gradients stored channels last.
+
+    Attributes:
+        forward: y (N, c_out, H', W'), no view, from (x, weight, bias, geometry).
+        backward: the gradients of x and weight from (gradient of y, x, weight, geometry).
+    """
+
+    forward: Callable[..., Tensor]
+    backward: Callable[..., tuple[Tensor, Tensor]]
+
+
+class TwoLevelWay(NamedTuple):
+    """One way of computing two-level group convolution for x and gradients stored channels last.
+
+    Attributes:
+        forward: y (N, c_out, H', W'), no view, and what `backward` gets as z, from (x, weight, restriction, coarse,
+            bias, geometry).
+        backward: the gradients of x, weight, restriction and coarse from (gradient of y, x, z, weight, restriction,
+            coarse, geometry).
+    """
+
+    forward: Callable[..., tuple[Tensor, Tensor]]
+    backward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
+
+
+class GroupConvolution(Function):
+    """y = A x + b; arguments: a `GroupWay`, x, weight, bias, geometry."""
+
+    @staticmethod
+    def forward(ctx: Any, way: GroupWay, x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+        """Compute y (N, c_out, H', W')."""
+        ctx.save_for_backward(x, weight, bias)
+        ctx.way, ctx.geometry = way, geometry
+        return way.forward(x, weight, bias, geometry)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """The gradients of x, weight and bias."""
+        x, weight, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            return None, *_formula_gradients(reference.group, (x, weight, bias), ctx.geometry, gradient), None
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        bias_gradient = None if bias is None else pixels(gradient).sum(0)
+        return None, *ctx.way.backward(gradient, x, weight, ctx.geometry), bias_gradient, None
+
+
+class TwoLevelConvolution(Function):
+    """y = A x + C r x + b; arguments: a `TwoLevelWay`, x, weight, restriction, coarse, bias, geometry."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        way: TwoLevelWay,
+        x: Tensor,
+        weight: Tensor,
+        restriction: Tensor,
+        coarse: Tensor,
+        bias: Tensor | None,
+        geometry: Geometry,
+    ) -> Tensor:
+        """Compute y (N, c_out, H', W')."""
+        y, z = way.forward(x, weight, restriction, coarse, bias, geometry)
+        ctx.save_for_backward(x, weight, restriction, coarse, bias, z)
+        ctx.way, ctx.geometry = way, geometry
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """The gradients of the five tensors."""
+        *inputs, z = ctx.saved_tensors
+        x, weight, restriction, coarse, bias = inputs
+        if torch.is_grad_enabled():
+            return None, *_formula_gradients(reference.two_level, inputs, ctx.geometry, gradient), None
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        bias_gradient = None if bias is None else pixels(gradient).sum(0)
+        found = ctx.way.backward(gradient, x, z, weight, restriction, coarse, ctx.geometry)
+        return None, *found, bias_gradient, None
+
+
+def _formula_gradients(
+    formula: Callable[..., Tensor], inputs: Sequence[Tensor | None], geometry: Geometry, gradient: Tensor
+) -> tuple[Tensor | None, ...]:
+    """Gradients of `formula(*inputs, geometry)` that can be differentiated again, None where none is needed."""
+    wanted = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
+    found = iter(torch.autograd.grad(formula(*inputs, geometry), wanted, gradient, create_graph=True))
+    return tuple(next(found) if tensor is not None and tensor.requires_grad else None for tensor in inputs)

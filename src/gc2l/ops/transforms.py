@@ -1,0 +1,31 @@
+"""What PyTorch is doing around an operator: autocast, and transforms that need its plain, differentiable formula."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+
+def needs_formula() -> bool:
+    """Whether a compiler, export, `torch.func` or forward-mode differentiation is at work.
+
+    A hand-written backward pass serves only ordinary backpropagation. Compilers do better with the formula itself, and
+    transforms need it.
+    """
+    compiling = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return compiling or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def is_observed(*tensors: Tensor) -> bool:
+    """Whether a tensor subclass or a dispatch mode has to see every operation, which compiled code would bypass."""
+    plain = all(type(tensor) in (Tensor, torch.nn.Parameter) for tensor in tensors)
+    return not plain or torch._C._len_torch_dispatch_stack() > 0
+
+
+def autocast(x: Tensor, *weights: Tensor | None) -> tuple[Any, ...]:
+    """The tensors in the type that autocast uses for convolutions; unchanged where it is off."""
+    if not torch.is_autocast_enabled(x.device.type):
+        return x, *weights
+    dtype = torch.get_autocast_dtype(x.device.type)
+    return tuple(tensor if tensor is None else tensor.to(dtype) for tensor in (x, *weights))
