@@ -100,3 +100,19 @@ def test_its_line_in_a_printed_network_tells_the_coarse_channels():
     assert line == (
         "TwoLevelGroupConv2d(4, 6, kernel_size=(3, 3), stride=(1, 1), groups=2, bias=False, coarse_channels=2)"
     )
+
+
+def test_a_seed_gives_the_initial_weights_of_the_committed_records():
+    """They were made when the weight was drawn three times, and the last draw counted."""
+    torch.manual_seed(5)
+    layer = TwoLevelGroupConv2d(8, 12, 3, groups=2)
+    torch.manual_seed(5)
+    fused = (2 / (9 * (12 / 2 + 1))) ** 0.5
+    for _ in range(3):
+        weight = torch.empty(12, 4, 3, 3).normal_(std=fused)
+    restriction, coarse = (
+        torch.empty(2, 4, 3, 3).normal_(std=fused),
+        torch.empty(12, 2, 1, 1).normal_(std=(2 / 12) ** 0.5),
+    )
+    assert torch.equal(layer.weight, weight)
+    assert torch.equal(layer.restriction_weight, restriction) and torch.equal(layer.coarse_weight, coarse)

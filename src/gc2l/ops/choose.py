@@ -205,6 +205,7 @@ def decide(operator: str, table: str, case: Case) -> str | None:
     return next((row.way for row in TABLES[table][operator] if row.holds(facts)), None)
 
 
+_CPU_TABLES = {torch.float32: "float32 on a CPU", torch.float64: "float64 on a CPU"}
 _decide_once = lru_cache(maxsize=4096)(decide)
 
 
@@ -213,8 +214,8 @@ def _first(operator: str, x: Tensor, weight: Tensor, geometry: Geometry, coarse_
     if operator not in TABLES.get(table, ()) or x.dim() != 4 or not x.numel():
         return None
     case = Case(
-        tuple(x.shape),
-        tuple(weight.shape),
+        x.shape,
+        weight.shape,
         geometry,
         coarse_channels,
         is_channels_last(x),
@@ -222,12 +223,14 @@ def _first(operator: str, x: Tensor, weight: Tensor, geometry: Geometry, coarse_
         torch.get_num_threads(),
         compiled.available(),
     )
-    # Symbolic sizes, of a tracer, cannot be looked up.
-    return (_decide_once if all(type(size) is int for size in case.image) else decide)(operator, table, case)
+    try:
+        return _decide_once(operator, table, case)
+    except TypeError:  # the symbolic sizes of a tracer cannot be looked up
+        return decide(operator, table, case)
 
 
 def _table_of(x: Tensor, weight: Tensor) -> str:
-    """The name of the table for these numbers on this device; there may be none of that name."""
+    """The name of the table for these numbers on this device; there may be no table of that name."""
     if x.device.type != "cpu":
         return x.device.type
     if torch.is_autocast_enabled("cpu"):
@@ -235,9 +238,8 @@ def _table_of(x: Tensor, weight: Tensor) -> str:
     elif x.dtype == weight.dtype:
         dtype = x.dtype
     else:
-        return "mixed on a CPU"
-    name = f"{str(dtype).removeprefix('torch.')} on a CPU"
-    return f"{name} with AMX" if dtype is torch.bfloat16 and _has_amx() else name
+        return ""
+    return "bfloat16 on a CPU with AMX" if dtype is torch.bfloat16 and _has_amx() else _CPU_TABLES.get(dtype, "")
 
 
 @cache

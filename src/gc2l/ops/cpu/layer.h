@@ -1,4 +1,4 @@
-/* What the group convolution with the coarse level inside takes from the passes of the coarse level alone. */
+/* The sizes of a layer, and the functions of the coarse level that the convolution with the coarse level inside calls. */
 #ifndef GC2L_LAYER_H
 #define GC2L_LAYER_H
 
@@ -29,7 +29,7 @@ void add_products_of_rows(const block *blocks, long P, float *y, const float *z,
 void coarse_gradients_of_rows(long P, long c_out, const float *g, const float *z, long k, const float *coarse,
                               float *z_gradient, float *found);
 
-/* How many numbers one thread of gc2l_convolve and of gc2l_convolve_backward works on. */
+/* How many floats of scratch memory each thread of gc2l_convolve and gc2l_convolve_backward needs. */
 long gc2l_scratch_size(const layer *l, long c_out);
 
 #endif
