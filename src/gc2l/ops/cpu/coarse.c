@@ -107,8 +107,8 @@ void gc2l_split_fused(long P, long c_out, long fine, long m, const float *both, 
     }
 }
 
-/* The gradient of z for `pixels` pixels: g C, with C (c_out, 16) padded by zeros. Even and odd channels apart, or else
- * each addition would wait for the one before. */
+/* The gradient of z for `pixels` pixels: g C, with C (c_out, 16) padded by zeros. Even and odd channels have sums of
+ * their own, so that additions need not wait for each other. */
 #define Z_GRADIENT(NAME, pixels)                                                                                        \
     INLINE void NAME(const float *g, long c_out, const float *coarse, float *z_gradient) {                              \
         vec even[pixels], odd[pixels];                                                                                  \
@@ -151,7 +151,8 @@ COARSE_GRADIENT(coarse_gradient_1_1, 1, 1)
 static void gradients(const float *g, long c_out, const float *z, long k, long rows, const float *coarse, float *z_gradient,
                       float *found) {
     long p = 0, q = 0;
-    /* In the order of memory: the loop below goes along eight rows at once, which the processor does not foresee. */
+    /* Prefetched in the order of memory: the loop below reads eight rows at once, a pattern that the processor does not
+     * predict. */
     for (; q < rows * c_out; q += LANES) _mm_prefetch((const char *)(g + q), _MM_HINT_T0);
     for (; p + PIXELS <= rows; p += PIXELS) z_gradient_8(g + p * c_out, c_out, coarse, z_gradient + p * LANES);
     for (; p < rows; p++) z_gradient_1(g + p * c_out, c_out, coarse, z_gradient + p * LANES);
@@ -172,7 +173,7 @@ void coarse_gradients_of_rows(long P, long c_out, const float *g, const float *z
         gradients(g + p * c_out, c_out, z + p * k, k, smaller(TILE, P - p), coarse, z_gradient + p * LANES, found);
 }
 
-/* z's gradient put beside g, for a tile of `rows` pixels. */
+/* The gradient of z interleaved with g, for a tile of `rows` pixels. */
 static void put_beside(const block *blocks, long rows, const float *g, long c_out, const float *z_gradient, float *both,
                        long width) {
     for (long p = 0; p < rows; p++) {
@@ -186,7 +187,7 @@ static void put_beside(const block *blocks, long rows, const float *g, long c_ou
 }
 
 /* The gradient of z, either alone, z_gradient (P, k), or beside that of y, both (P, n, fine + m); the other pointer is
- * NULL. And, for each thread its part, that of C^T, found (threads, k, c_out), which has to be zero before. g (P, c_out) is
+ * NULL. The gradient of C^T is added to found (threads, k, c_out), to each thread's part, zero before. g (P, c_out) is
  * the gradient of y, coarse is C (c_out, 16), padded by zeros. */
 void gc2l_coarse_gradients(long P, long c_out, long fine, long m, const float *g, const float *z, const float *coarse,
                            float *z_gradient, float *both, float *found, int threads) {

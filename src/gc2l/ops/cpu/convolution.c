@@ -1,9 +1,8 @@
-/* GC-2L as one convolution, 3 x 3, stride 1: the group convolution with its coarse level inside. With k = 0 there is none,
- * and what belongs to it may be NULL.
+/* GC-2L as one convolution, 3 x 3, stride 1: the group convolution with its coarse level inside. With k = 0 there is no
+ * coarse level, and its arguments may be NULL.
  *
- * One image at a time, so that what the coarse level reads again still lies in the cache. Every pixel of x is taken from
- * memory once for three taps beside each other, and so is every pixel of the gradient for the gradient of three taps: the
- * sums, not the reads, are what takes the time.
+ * It works on one image at a time, so that the coarse level reads from the cache. Each pixel of x is loaded once for three
+ * neighbouring taps, and so is each pixel of the gradient, so that arithmetic and not loads limits the speed.
  */
 
 #include <string.h>
@@ -13,14 +12,14 @@
 
 #define OCTET 8
 #define BAND 4 /* rows whose gradients stay in the innermost cache */
-/* So that the sums stay in registers. */
+/* Loops over sums are unrolled, so that the sums stay in registers. */
 #define UNROLLED _Pragma("GCC unroll 32") for
 
 /* Where four pixels beside each other come from and go to. */
 typedef struct {
     const float *from;
     float *y, *z;
-    long count; /* of the four; the others are only computed */
+    long count; /* how many of the four are stored */
 } quad;
 
 /* Output channels of one group for some pixels; `last` are those of the last vector, and the next `coarse` of its lanes
@@ -65,7 +64,7 @@ CONVOLVE(convolve_2, 2, 2)
 CONVOLVE(convolve_1, 4, 1)
 
 /* y (H', W', groups own) from planes and weights (groups, 9, channels, own or own + m, padded to a multiple of 16); with m
- * channels of z (H', W', groups m) for each group, which fit into the last vector. Meanwhile asks for `numbers` of `next`. */
+ * channels of z (H', W', groups m) for each group, which fit into the last vector. Prefetches `numbers` of `next` meanwhile. */
 static void convolve(const planes *s, const float *from, const float *w, long own, long m, long height, long width, float *y,
                      float *z, const float *next, long numbers) {
     long blocks = blocks_of(s->channels), vectors = blocks_of(own), c_out = s->groups * own, k = s->groups * m;
@@ -91,8 +90,8 @@ static void convolve(const planes *s, const float *from, const float *w, long ow
         }
 }
 
-/* z = r x (H', W', groups m) from planes; r is stored by taps, (9, groups m, channels). Of the last outputs of a row some
- * are computed for nothing, from what follows in the scratch. */
+/* z = r x (H', W', groups m) from planes; r is stored by taps, (9, groups m, channels). Beyond the end of a row
+ * it computes outputs that are not stored, from whatever follows in the scratch memory. */
 static void restrict_planes(const planes *s, const float *from, const float *r, long m, long height, long width, float *z) {
     long blocks = blocks_of(s->channels), k = s->groups * m, tap = k * s->channels;
     for (long i = 0; i < k; i++)
@@ -143,7 +142,7 @@ void gc2l_convolve(const layer *l, const float *x, const float *w, const float *
     }
 }
 
-/* What column c of x adds: with tap b it met the output b columns before. Taps `first` to `last` had one. */
+/* What column c of x contributes: tap b pairs it with the output b columns before, for the taps `first` to `last`. */
 #define ADD_COLUMN(c, first, last, inputs, vectors)                                                                     \
     UNROLLED(int v = 0; v < vectors; v++) {                                                                             \
         before[2][v] = before[1][v];                                                                                    \
@@ -243,7 +242,7 @@ long gc2l_scratch_size(const layer *l, long c_out) {
 
 /* The gradients of x, of A and r (see weight_gradients) and of C^T (k, c_out) from g, that of y. w are the weights of the
  * transposed convolution, (groups, 9 from the last tap on, c_out/n + m, c_in/n padded), coarse is C (c_out, 16), padded by
- * zeros. What is found is one part for each thread, zero before. */
+ * zeros. Each thread adds to its own part of what is found, which must be zero before. */
 void gc2l_convolve_backward(const layer *l, const float *x, const float *g, const float *z, const float *w, const float *coarse,
                             float *x_gradient, float *found, float *found_r, float *found_c, float *scratch, long c_out,
                             int threads) {

@@ -1,5 +1,5 @@
-/* Images as the convolution wants them: planes (groups, blocks, rows, columns, 16) with zeros around. A block is 16 channels
- * of one group; one pixel's lie beside each other, and pixels follow each other however many channels there are.
+/* The layout in which the convolution reads images: planes (groups, blocks, rows, columns, 16), surrounded by zeros. A block
+ * is 16 channels of one group, stored next to each other for each pixel; consecutive pixels are 16 numbers apart.
  */
 #ifndef GC2L_PLANES_H
 #define GC2L_PLANES_H
@@ -26,7 +26,8 @@ INLINE planes planes_of_input(const layer *l) {
     return planes_of(l->groups, l->c_in / l->groups, l->height, l->width, l->padding_h, l->padding_w);
 }
 
-/* Of the gradient of y, with that of z beside each group's. The gradient of x is their convolution, with this padding. */
+/* The planes of the gradient of y, each group's followed by the gradient of its z. Padded like this, their convolution is
+ * the gradient of x. */
 INLINE planes planes_of_gradient(const layer *l, long c_out) {
     return planes_of(l->groups, (c_out + l->k) / l->groups, l->out_height, l->out_width, TAPS - 1 - l->padding_h,
                      TAPS - 1 - l->padding_w);
@@ -34,7 +35,7 @@ INLINE planes planes_of_gradient(const layer *l, long c_out) {
 
 INLINE long numbers_in(const planes *s) { return s->groups * blocks_of(s->channels) * s->size; }
 
-/* Spread an image (H, W, groups own), and what lies beside it, (H, W, 16) with m channels of each group, if m > 0. */
+/* Copy an image (H, W, groups own) into planes; if m > 0, with m further channels of each group from `beside` (H, W, 16). */
 INLINE void fill(const planes *s, const float *image, const float *beside, long m, float *to) {
     long own = s->channels - m, blocks = blocks_of(s->channels);
     for (long h = 0; h < s->height; h++)
@@ -49,7 +50,8 @@ INLINE void fill(const planes *s, const float *image, const float *beside, long 
         }
 }
 
-/* What is needed next, asked for bit by bit while this is computed: reading it at once would leave the sums waiting. */
+/* Memory that the next image needs, prefetched in small steps during the computation; read at once it would stall the
+ * sums. */
 typedef struct {
     const float *next, *end;
     long share; /* for each step */
