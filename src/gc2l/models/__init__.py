@@ -3,6 +3,7 @@
 from gc2l.models.build import build_model, paper_network
 from gc2l.models.compact import compact_state, load_compact_state
 from gc2l.models.conversion import Decision, convert, plan_conversion
+from gc2l.models.fusion import fuse_batch_norm
 from gc2l.models.mobilenet import mobilenet_v2
 from gc2l.models.parameters import count_parameters, paper_parameter_counts
 from gc2l.models.wide_resnet import WideResNet, wide_resnet_cifar, wide_resnet_imagenet
@@ -14,6 +15,7 @@ __all__ = [
     "compact_state",
     "convert",
     "count_parameters",
+    "fuse_batch_norm",
     "load_compact_state",
     "mobilenet_v2",
     "paper_network",

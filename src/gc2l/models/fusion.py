@@ -1,0 +1,120 @@
+"""Batch norm folded into the convolutions of any network, where the flow of data allows it."""
+
+import copy
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from operator import attrgetter
+from typing import Any
+
+from torch import fx, nn
+
+from gc2l.models.folding import ROWS, check_pair, fold, norm_types, without_norm
+
+_log = logging.getLogger(__name__)
+
+
+def fuse_batch_norm(module: nn.Module, norm: nn.Module | None = None) -> nn.Module:
+    """Fold batch norm into the convolutions of a network, or `norm` into the one layer before it, in a copy.
+
+    The layers are `nn.Conv2d` itself (a subclass may compute something else) and those of `gc2l.nn`; the norms are
+    `nn.BatchNorm2d`, `nn.SyncBatchNorm` and timm's `BatchNormAct2d`, whose activation stays.
+
+    In a network, which `torch.fx` traces, a norm is folded where `forward` uses the layer once and gives its output to
+    this norm alone. It leaves an `nn.Identity` behind. A norm before a convolution stays, as the first of a
+    pre-activation unit does, and so do those in parts that cannot be traced. One line for each layer is logged at level
+    INFO.
+
+    Args:
+        module: a network or, with `norm`, a layer; in evaluation mode.
+        norm: the batch norm that follows the layer; in evaluation mode.
+
+    Returns:
+        A copy that computes what module and norms did, up to rounding. The arguments stay as they are.
+
+    Raises:
+        TypeError: with `norm`, another kind of layer or norm.
+        ValueError: training mode; with `norm`, another number of channels, no running statistics, or hooks (pruning and
+            spectral norm set the weight in one); a single layer without `norm`; a network that cannot be traced.
+    """
+    if norm is not None:
+        check_pair(module, norm)
+        return fold(module, norm)
+    if type(module) in ROWS:
+        raise ValueError(f"module is a single {type(module).__name__}: give the batch norm that follows it as norm")
+    if module.training:
+        raise ValueError("module is in training mode, where batch norm depends on the batch: call module.eval() first")
+    network = copy.deepcopy(module)
+    for layer, following in list(_pairs(network)):
+        _log.info("folded %s into %s", following, layer)
+        fused = fold(network.get_submodule(layer), network.get_submodule(following))
+        network.set_submodule(layer, fused)
+        network.set_submodule(following, without_norm(network.get_submodule(following)))
+    return network
+
+
+def _pairs(network: nn.Module) -> Iterator[tuple[str, str]]:
+    """The paths of every layer that can take up a norm, and of the norm."""
+    tracer = _Tracer()
+    try:
+        graph = tracer.trace(network)
+    except Exception as error:
+        raise ValueError(
+            f"torch.fx cannot trace {type(network).__name__} ({error}); fuse its parts, or pairs with "
+            "fuse_batch_norm(layer, norm)"
+        ) from error
+    modules: dict[Any, nn.Module] = dict(network.named_modules(remove_duplicate=False))
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    places = Counter(modules.values()), Counter(modules[node.target] for node in calls)
+    read = {id(attrgetter(node.target)(network)) for node in graph.nodes if node.op == "get_attr"}
+
+    def check_use(path: Any) -> None:
+        part = modules[path]
+        if any(count[part] > 1 for count in places):
+            raise ValueError(f"{path} is used more than once")
+        if any(id(value) in read for value in part.state_dict(keep_vars=True).values()):
+            raise ValueError(f"the network reads the numbers of {path} itself")
+        if any(path.startswith(f"{opaque}.") for opaque in tracer.opaque):
+            raise ValueError(f"{path} is in a part that torch.fx cannot trace")
+
+    for node in calls:
+        if type(modules[node.target]) not in ROWS:
+            continue
+        users = list(node.users)
+        try:
+            if len(users) != 1 or type(modules.get(users[0].target)) not in norm_types():
+                raise ValueError("its output is not for a batch norm alone")
+            for path in (node.target, users[0].target):
+                check_use(path)
+            check_pair(modules[node.target], modules[users[0].target])
+        except ValueError as error:
+            _log.info("left %s: %s", node.target, error)
+        else:
+            yield node.target, users[0].target
+
+
+class _Tracer(fx.Tracer):
+    """Records which modules call which; a module whose code does not run on symbols becomes one opaque step."""
+
+    proxy_buffer_attributes = True  # so that a use of running statistics is recorded, as one of a parameter is
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opaque: list[str] = []
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Layers and norms are not looked into."""
+        return type(m) in (*ROWS, *norm_types()) or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        """Record a call. What was recorded of a call that failed stays in the graph, and counts as uses."""
+        depth = len(self.module_stack)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception as error:
+            while len(self.module_stack) > depth:
+                self.module_stack.popitem()
+            path = self.path_of_module(m)
+            _log.info("left all of %s: torch.fx cannot trace it (%s)", path, error)
+            self.opaque.append(path)
+            return self.create_proxy("call_module", path, args, kwargs)
