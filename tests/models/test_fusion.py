@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from gc2l.models import convert, fuse_batch_norm, mobilenet_v2, wide_resnet_cifar, wide_resnet_imagenet
-from gc2l.torchvision_import import torchvision
+from gc2l.models.torchvision_import import torchvision
 from gc2l.variants import VARIANTS
 
 GROUPED = [name for name in VARIANTS if name != "sc"]
@@ -96,7 +96,7 @@ def test_what_cannot_be_fused_is_refused(layer, norm, error, message):
 
 def test_training_mode_and_a_layer_alone_are_refused():
     layer, norm = nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
-    with pytest.raises(ValueError, match="layer is in training mode.*eval"):
+    with pytest.raises(ValueError, match=r"layer is in training mode.*eval"):
         fuse_batch_norm(layer, norm.eval())
     with pytest.raises(ValueError, match="norm is in training mode"):
         fuse_batch_norm(layer.eval(), norm.train())

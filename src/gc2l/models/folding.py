@@ -59,7 +59,7 @@ def check_pair(layer: Any, norm: Any) -> None:
 
 def fold(layer: Any, norm: Any) -> nn.Module:
     """A copy of `layer` that computes norm(layer(x))."""
-    fused = copy.deepcopy(layer)
+    fused = copy.deepcopy(layer).train()  # in evaluation mode our layers let nobody replace a bias
     with torch.no_grad():
         scale, shift = _scale_and_shift(norm, layer.weight.dtype)
         if type(layer) is ShuffleGroupConv2d:
@@ -69,7 +69,7 @@ def fold(layer: Any, norm: Any) -> nn.Module:
             rows.copy_(scale[:, None, None, None] * rows)
         bias = shift if layer.bias is None else scale * layer.bias + shift
         fused.bias = nn.Parameter(bias.to(layer.weight.dtype), requires_grad=layer.weight.requires_grad)
-    return fused
+    return fused.eval()
 
 
 def without_norm(norm: Any) -> nn.Module:
