@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from gc2l.models import torchvision_import
+from gc2l.models import torchvision_operators
 
 IMPORTS = "import gc2l.models.torchvision_import, torchvision.datasets, torchvision.transforms.v2, pytorch_lightning"
 
@@ -18,9 +18,13 @@ torch.ops.load_library = refuse
 """
 
 
+DIRECT = "import gc2l.models, torchvision.models"  # as a user does
+
+
+@pytest.mark.parametrize("imports", [IMPORTS, DIRECT], ids=["through the gate", "directly"])
 @pytest.mark.parametrize("before", ["", REFUSE], ids=["as installed", "extension does not load"])
-def test_torchvision_imports_without_a_warning(before: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", f"{before}\n{IMPORTS}"]
+def test_torchvision_imports_without_a_warning(before: str, imports: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", f"{before}\n{imports}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
@@ -29,5 +33,5 @@ def test_torchvision_imports_without_a_warning(before: str) -> None:
 def test_an_extension_that_loads_needs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = []
     monkeypatch.setattr(torch.ops, "load_library", loaded.append)
-    assert torchvision_import._extension_loads()
+    assert torchvision_operators._extension_loads()
     assert len(loaded) == 1

@@ -6,7 +6,10 @@ from gc2l.models.conversion import Decision, convert, plan_conversion
 from gc2l.models.fusion import fuse_batch_norm
 from gc2l.models.mobilenet import mobilenet_v2
 from gc2l.models.parameters import count_parameters, paper_parameter_counts
+from gc2l.models.torchvision_operators import declare_missing_operators
 from gc2l.models.wide_resnet import WideResNet, wide_resnet_cifar, wide_resnet_imagenet
+
+declare_missing_operators()
 
 __all__ = [
     "Decision",

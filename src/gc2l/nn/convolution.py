@@ -87,8 +87,8 @@ class Convolution(nn.Module):
         if name in ("weight", "bias") and not self.training and name in self._parameters:
             raise TypeError(
                 f"{name} of {type(self).__name__} cannot be replaced in evaluation mode: the layer is not "
-                "conv2d(x, weight, bias), and fusing a batch norm into these two would give wrong outputs. Fuse "
-                f"to_dense() instead. To change {name}, copy into it, load a state, or call train() before"
+                "conv2d(x, weight, bias), and fusing a batch norm into these two would give wrong outputs. Take "
+                f"gc2l.models.fuse_batch_norm, or fuse to_dense(), instead. To change {name}, copy into it, load a state, or call train() before"
             )
         super().register_parameter(name, param)
 
