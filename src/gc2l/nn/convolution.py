@@ -88,7 +88,8 @@ class Convolution(nn.Module):
             raise TypeError(
                 f"{name} of {type(self).__name__} cannot be replaced in evaluation mode: the layer is not "
                 "conv2d(x, weight, bias), and fusing a batch norm into these two would give wrong outputs. Take "
-                f"gc2l.models.fuse_batch_norm, or fuse to_dense(), instead. To change {name}, copy into it, load a state, or call train() before"
+                "gc2l.models.fuse_batch_norm, or fuse to_dense(), instead. "
+                f"To change {name}, copy into it, load a state, or call train() before"
             )
         super().register_parameter(name, param)
 
