@@ -138,7 +138,7 @@ def _layers(network: str, groups: tuple[int, ...], images: int, turns: int) -> l
             for channels_last in (True, False):
                 measured = measure_layer(
                     shape, n, images=images, channels_last=channels_last, turns=turns,
-                    algorithms=TwoLevelGroupConv2d.ALGORITHMS[1:],
+                    algorithms=[way for way in TwoLevelGroupConv2d.ALGORITHMS[1:] if way != "triton"],  # for cards
                 )  # fmt: skip
                 rows += [{"network": network, **row} for row in measured]
     for channels_last, label in ((True, "channels last"), (False, "channels first")):

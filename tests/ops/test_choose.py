@@ -52,7 +52,7 @@ def test_the_first_rule_within_whose_bounds_the_facts_are_decides(monkeypatch):
     assert not Rule("folded", {"gradients": True}).holds({"gradients": False})
 
 
-@pytest.mark.parametrize("way", TWO_LEVEL_WAYS)
+@pytest.mark.parametrize("way", sorted(set(TWO_LEVEL_WAYS) - {"triton"}))
 def test_some_layer_is_computed_in_each_way(way):
     cases = [
         LAYER._replace(image=(8, c, 8, 8), filters=(c, c // n, k, k), geometry=geometry, channels_last=last)

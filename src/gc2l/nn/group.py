@@ -31,7 +31,8 @@ class GroupConv2d(nn.Conv2d):
             of the state. "auto" takes what was measured to be the fastest (`gc2l.ops.choose`). "grouped": by the
             framework's kernel. "direct": by a compiled kernel for 3 x 3, where it can be used. "channels_last": by the
             framework's kernel in that memory format, with copies before and after. "folded": as the standard
-            convolution. "matmul": one matrix product for each group, for 1 x 1 only.
+            convolution. "matmul": one matrix product for each group, for 1 x 1 only. "triton": by Triton kernels on a
+            CUDA card (`gc2l.ops.cuda`), whose speed nobody has measured yet.
 
     Shape:
         input (N, c_in, H, W) or (c_in, H, W), output (N, c_out, H', W') or (c_out, H', W'), as `torch.nn.Conv2d`.

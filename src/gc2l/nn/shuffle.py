@@ -73,7 +73,8 @@ class ShuffleGroupConv2d(Convolution):
         padded, geometry = padded_input(self, x)
         if algorithm == "folded":
             # The rows of the dense weight can be shuffled in place of the output.
-            return folded.dense(padded, self.dense_weight(), self.dense_bias(), geometry)
+            dense = folded.block_diagonal_for(padded, self.weight, self.groups)
+            return folded.dense(padded, reference.shuffle(dense, self.groups, 0), self.dense_bias(), geometry)
         return shuffle(group_conv(padded, self.weight, self.bias, geometry, algorithm), self.groups)
 
     def dense_weight(self) -> Tensor:

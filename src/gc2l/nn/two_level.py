@@ -48,7 +48,9 @@ class TwoLevelGroupConv2d(Convolution):
             as it stands. "direct": all of it in one compiled kernel where that can be used, else as "fused". "fused":
             A_j and r_j as one group convolution (the paper's). "dense_restriction": r as one standard convolution in
             the forward pass. "matmul": r as a matrix product, and A too when the kernel is 1 x 1. "folded": all as the
-            standard convolution. Compilers, export and the transforms of `torch.func` always get a plain formula.
+            standard convolution. "triton": all in Triton kernels on a CUDA card (`gc2l.ops.cuda`), whose speed nobody
+            has measured yet. Export and the transforms of `torch.func` always get a plain formula; compilers, too, but
+            for the operators of "triton".
 
     Shape:
         input (N, c_in, H, W) or (c_in, H, W), output (N, c_out, H', W') or (c_out, H', W'), as `torch.nn.Conv2d`.

@@ -57,7 +57,7 @@ class GroupConvolution(Function):
         """The gradients of x, weight and bias."""
         x, weight, bias = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, *_formula_gradients(reference.group, (x, weight, bias), ctx.geometry, gradient), None
+            return None, *formula_gradients(reference.group, (x, weight, bias), ctx.geometry, gradient), None
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         bias_gradient = None if bias is None else pixels(gradient).sum(0)
         return None, *ctx.way.backward(gradient, x, weight, ctx.geometry), bias_gradient, None
@@ -89,17 +89,22 @@ class TwoLevelConvolution(Function):
         *inputs, z = ctx.saved_tensors
         x, weight, restriction, coarse, bias = inputs
         if torch.is_grad_enabled():
-            return None, *_formula_gradients(reference.two_level, inputs, ctx.geometry, gradient), None
+            return None, *formula_gradients(reference.two_level, inputs, ctx.geometry, gradient), None
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         bias_gradient = None if bias is None else pixels(gradient).sum(0)
         found = ctx.way.backward(gradient, x, z, weight, restriction, coarse, ctx.geometry)
         return None, *found, bias_gradient, None
 
 
-def _formula_gradients(
-    formula: Callable[..., Tensor], inputs: Sequence[Tensor | None], geometry: Geometry, gradient: Tensor
+def formula_gradients(
+    formula: Callable[..., Tensor], inputs: Sequence[Tensor | None], geometry: Geometry | int, gradient: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of `formula(*inputs, geometry)` that can be differentiated again, None where none is needed."""
+    """Gradients of `formula(*inputs, geometry)` that can be differentiated again, None where none is needed.
+
+    The formula gets everything in the type of the first input, as ways that cast the weights themselves do.
+    """
     wanted = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
-    found = iter(torch.autograd.grad(formula(*inputs, geometry), wanted, gradient, create_graph=True))
+    dtype = next(tensor.dtype for tensor in inputs if tensor is not None)
+    cast = [None if tensor is None else tensor.to(dtype) for tensor in inputs]
+    found = iter(torch.autograd.grad(formula(*cast, geometry), wanted, gradient, create_graph=True))
     return tuple(next(found) if tensor is not None and tensor.requires_grad else None for tensor in inputs)

@@ -18,7 +18,7 @@ from torch import Tensor
 from gc2l.ops.cpu import compiled
 from gc2l.ops.geometry import Geometry
 from gc2l.ops.memory_format import is_channels_last
-from gc2l.ops.transforms import needs_formula
+from gc2l.ops.transforms import compiles_for_card, needs_formula
 
 Bounds = tuple[float, float]
 
@@ -120,6 +120,20 @@ TABLES: dict[str, dict[str, tuple[Rule, ...]]] = {
     },
 }
 
+# Matrix units again: up to these sizes the dense convolution takes less time than the framework's grouped kernels. A
+# 1 x 1 convolution that small is bound by memory, so that its zeros cost nothing. "triton" gets rows when its times on
+# a card are in results/bench.
+_ON_A_CARD = {
+    "group": (
+        # Wide groups of many channels, and channels first many groups: as fast, and nothing to fold.
+        rule("grouped", pointwise=False, in_channels=at_least(640), groups=at_most(4)),
+        rule("grouped", pointwise=False, in_channels=at_least(320), groups=at_least(16), channels_last=False),
+        rule("folded", groups=at_most(16), own=at_least(2), product=at_most(640 * 640)),
+    ),
+    "two_level": (rule("folded", groups=at_most(16), own=at_least(2), product=at_most(640 * 640)),),
+}
+TABLES |= {"bfloat16 on CUDA": _ON_A_CARD, "float16 on CUDA": _ON_A_CARD}
+
 
 def choose_dense(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
     """A way of computing the standard convolution: "matmul" or, by the framework, "convolution"."""
@@ -130,14 +144,14 @@ def choose_dense(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
 
 def choose_group(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
     """A way of computing group convolution, see `gc2l.ops.functional.GROUP_WAYS`."""
-    if geometry.groups == 1 or needs_formula():
+    if geometry.groups == 1 or (needs_formula() and not compiles_for_card(x)):
         return "grouped"
     return _first("group", x, weight, geometry) or "grouped"
 
 
 def choose_two_level(x: Tensor, weight: Tensor, geometry: Geometry, coarse_channels: int) -> str:
     """A way of computing GC-2L with n m = `coarse_channels`, see `gc2l.ops.functional.TWO_LEVEL_WAYS`."""
-    if needs_formula():
+    if needs_formula() and not compiles_for_card(x):
         return "separate"
     return _first("two_level", x, weight, geometry, coarse_channels) or "separate"
 
@@ -205,7 +219,12 @@ def decide(operator: str, table: str, case: Case) -> str | None:
     return next((row.way for row in TABLES[table][operator] if row.holds(facts)), None)
 
 
-_CPU_TABLES = {torch.float32: "float32 on a CPU", torch.float64: "float64 on a CPU"}
+_TABLE_NAMES = {
+    ("cpu", torch.float32): "float32 on a CPU",
+    ("cpu", torch.float64): "float64 on a CPU",
+    ("cuda", torch.bfloat16): "bfloat16 on CUDA",
+    ("cuda", torch.float16): "float16 on CUDA",
+}
 _decide_once = lru_cache(maxsize=4096)(decide)
 
 
@@ -213,6 +232,7 @@ def _first(operator: str, x: Tensor, weight: Tensor, geometry: Geometry, coarse_
     table = _table_of(x, weight)
     if operator not in TABLES.get(table, ()) or x.dim() != 4 or not x.numel():
         return None
+    compiling = needs_formula()
     case = Case(
         x.shape,
         weight.shape,
@@ -220,9 +240,11 @@ def _first(operator: str, x: Tensor, weight: Tensor, geometry: Geometry, coarse_
         coarse_channels,
         is_channels_last(x),
         torch.is_grad_enabled(),
-        torch.get_num_threads(),
-        compiled.available(),
+        1 if compiling else torch.get_num_threads(),
+        not compiling and compiled.available(),
     )
+    if compiling:  # cannot look anything up
+        return decide(operator, table, case)
     try:
         return _decide_once(operator, table, case)
     except TypeError:  # the symbolic sizes of a tracer cannot be looked up
@@ -231,15 +253,18 @@ def _first(operator: str, x: Tensor, weight: Tensor, geometry: Geometry, coarse_
 
 def _table_of(x: Tensor, weight: Tensor) -> str:
     """The name of the table for these numbers on this device; there may be no table of that name."""
-    if x.device.type != "cpu":
-        return x.device.type
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
+    device = x.device.type
+    if device not in ("cpu", "cuda"):
+        return ""
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
     elif x.dtype == weight.dtype:
         dtype = x.dtype
     else:
         return ""
-    return "bfloat16 on a CPU with AMX" if dtype is torch.bfloat16 and _has_amx() else _CPU_TABLES.get(dtype, "")
+    if device == "cpu" and dtype is torch.bfloat16 and _has_amx():
+        return "bfloat16 on a CPU with AMX"
+    return _TABLE_NAMES.get((device, dtype), "")
 
 
 @cache

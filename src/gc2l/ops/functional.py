@@ -8,13 +8,15 @@ from torch import Tensor
 
 from gc2l.ops import coarse_products, dense_restriction, folded, fused, matrix_products, one_kernel, reference
 from gc2l.ops.autograd import GroupConvolution, TwoLevelConvolution
+from gc2l.ops.cuda import on_card
 from gc2l.ops.geometry import Geometry
 from gc2l.ops.memory_format import is_channels_last, pointwise_input, to_channels_last
 from gc2l.ops.transforms import autocast, needs_formula
 
-GROUP_WAYS = ("grouped", "direct", "channels_last", "folded", "matmul")
-TWO_LEVEL_WAYS = ("separate", "direct", "fused", "dense_restriction", "matmul", "folded")
+GROUP_WAYS = ("grouped", "direct", "channels_last", "folded", "matmul", "triton")
+TWO_LEVEL_WAYS = ("separate", "direct", "fused", "dense_restriction", "matmul", "folded", "triton")
 
+_WHOLE_GROUP = {"folded": folded.group, "triton": on_card.group}
 _FORMULAS = {
     "fused": fused.formula,
     "dense_restriction": dense_restriction.formula,
@@ -47,8 +49,8 @@ def group_conv(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometr
     if way == "matmul" and weight.shape[2:] != (1, 1):
         size = tuple(weight.shape[2:])
         raise ValueError(f"algorithm='matmul' of a group convolution needs kernel_size=1, not {size}")
-    if way == "folded":
-        return folded.group(x, weight, bias, geometry)
+    if way in _WHOLE_GROUP:
+        return _WHOLE_GROUP[way](x, weight, bias, geometry)
     if needs_formula() or x.dim() != 4 or not x.numel():
         return reference.group(x, weight, bias, geometry)
     if way == "matmul":
@@ -72,6 +74,8 @@ def two_level_conv(
     way: str,
 ) -> Tensor:
     """Two-level group convolution by one of `TWO_LEVEL_WAYS`, in the memory format of x."""
+    if way == "triton":
+        return on_card.two_level(x, weight, restriction, coarse, bias, geometry)
     if way not in _HAND_WRITTEN or needs_formula() or x.dim() != 4 or not x.numel():
         return _FORMULAS.get(way, reference.two_level)(x, weight, restriction, coarse, bias, geometry)
     read, *tensors = autocast(x, weight, restriction, coarse, bias)

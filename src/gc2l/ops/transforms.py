@@ -17,6 +17,15 @@ def needs_formula() -> bool:
     return compiling or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
+def compiles_for_card(x: Tensor) -> bool:
+    """Whether `torch.compile` (no export, no transform inside) is at work on a computation on a CUDA card.
+
+    There a formula has to be fast, too: the plain one takes the framework's grouped kernels.
+    """
+    compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+    return compiling and x.device.type == "cuda" and not torch._C._are_functorch_transforms_active()
+
+
 def is_observed(*tensors: Tensor) -> bool:
     """Whether a tensor subclass or a dispatch mode has to see every operation, which compiled code would bypass."""
     plain = all(type(tensor) in (Tensor, torch.nn.Parameter) for tensor in tensors)
