@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 PRESET ?= digits
 SEEDS ?= 1
+JOBS ?= 1
 ARGS ?=
 RESULTS ?= results
 PYTHON ?= python3
@@ -30,8 +31,8 @@ help: ## List the targets
 install: $(READY) ## Create or refresh .venv from constraints.txt
 
 .PHONY: table1
-table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k trains seeds 1..k), then print and write the table
-	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
+table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k: seeds 1..k, JOBS=k: k at once), then print and write the table
+	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: table2
 table2: $(READY) ## Table 2, channel-parallel training: measured here once (about 10 minutes), then modelled
@@ -39,11 +40,11 @@ table2: $(READY) ## Table 2, channel-parallel training: measured here once (abou
 
 .PHONY: table3
 table3: $(READY) ## The same for Table 3, which adds Shuffle and FLGC
-	@$(RUN) experiments/table3.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
+	@$(RUN) experiments/table3.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: table4
 table4: $(READY) ## The same for Table 4, MobileNetV2
-	@$(RUN) experiments/table4.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
+	@$(RUN) experiments/table4.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: tables
 tables: $(READY) ## Write all tables again from the records, without training
@@ -79,7 +80,7 @@ report: $(READY) ## The whole reproduction on one page, results/report/index.htm
 	@$(if $(filter results,$(RESULTS)),$(RUN) experiments/readme.py)
 
 .PHONY: reproduce
-reproduce: ## Everything at PRESET with SEEDS; RESULTS=.scratch/again trains all of it anew, into that folder
+reproduce: ## Everything at PRESET with SEEDS and JOBS; RESULTS=.scratch/again trains all of it anew, into that folder
 	@$(MAKE) table1 table3 table4 approximation figures claims report
 
 .PHONY: verify

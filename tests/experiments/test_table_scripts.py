@@ -81,7 +81,7 @@ def test_table_4_is_written_from_its_records(run_script, tmp_path):
 
 
 def test_tables_share_their_cells(run_script, tmp_path):
-    run_script("table1", "--preset", "tiny")
+    run_script("table1", "--preset", "tiny", "--jobs", "2")
     _, err = run_script("table3", "--preset", "tiny")
     assert "8 of 16 cells have a record, 8 to train" in err
 

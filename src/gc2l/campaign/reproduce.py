@@ -1,9 +1,11 @@
 """Reproducing a table: its grid completed at one preset, then the table written from the records of all presets."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from gc2l.campaign.run import run_missing
+from gc2l.campaign.grid import run_missing
 from gc2l.campaign.script import find_preset
 from gc2l.cells import read_presets, table_cells
 from gc2l.evidence.publish import publish_table
@@ -18,6 +20,9 @@ class GridArguments:
     Attributes:
         preset: the scale, a file in experiments/presets.
         seeds: trains the seeds 1 to this number.
+        jobs: cells trained at once, which share the cores or the GPU; "auto" takes as many as cores and memory allow.
+            With more than one each gets its share of the cores as threads (--execution.threads sets another number),
+            and sums are then rounded in another order.
         runs: folder of the records.
         output: folder of the tables.
         execution: how the missing cells are trained.
@@ -25,14 +30,17 @@ class GridArguments:
 
     preset: str = "digits"
     seeds: int = 1
+    jobs: int | Literal["auto"] = 1
     runs: Path = Path("results/runs")
     output: Path = Path("results/tables")
     execution: Execution = Execution()  # noqa: RUF009  frozen
 
     def __post_init__(self) -> None:
-        """Check the number of seeds."""
+        """Check the numbers."""
         if self.seeds < 1:
             raise ValueError(f"seeds={self.seeds} must be at least 1")
+        if self.jobs != "auto" and self.jobs < 1:
+            raise ValueError(f"jobs={self.jobs} must be at least 1, or 'auto'")
 
 
 def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
@@ -40,11 +48,11 @@ def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
 
     Args:
         table: "table1", "table3" or "table4".
-        arguments: preset, seeds, folders and execution.
+        arguments: preset, seeds, jobs, folders and execution.
         presets: folder of the presets.
 
     Returns:
-        The script's exit status, 0.
+        The script's exit status: 0, or 1 when cells could not be trained; the table is written without them.
 
     Raises:
         ValueError: an unknown preset, one that has nothing in place of the table's networks and data sets, or an
@@ -56,6 +64,10 @@ def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
     if not cells:
         raise ValueError(f"preset {preset.name!r} has no column for {table}; see the presets in {presets}")
     store = RunStore(arguments.runs)
-    run_missing(cells, store, arguments.execution)
+    failures = run_missing(cells, store, arguments.execution, jobs=arguments.jobs)
     print(publish_table(table, read_presets(presets), store, arguments.output))
-    return 0
+    for failure in failures:
+        print(f"{failure.cell.slug} FAILED: {failure.message}; see {failure.log}", file=sys.stderr)
+    if failures:
+        print(f"{len(failures)} cells failed; the same command tries them again", file=sys.stderr)
+    return 1 if failures else 0

@@ -1,12 +1,7 @@
-"""Training many cells: those that have no record yet, one after the other, each ending in a record.
-
-Several processes may work on the same cells: none is trained by two of them.
-"""
+"""Training a cell, unless it has a record, to its record; in one process, or on several ranks."""
 
 import sys
-import time
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import Callable
 from pathlib import Path
 
 from gc2l.cells import Cell
@@ -80,40 +75,6 @@ def run_cell_on_ranks(
     if word != "train":
         job.tell(word)
     return record
-
-
-def run_missing(cells: Sequence[Cell], store: RunStore, execution: Execution) -> list[Record]:
-    """Train every cell that has no record, and tell on standard error how far the grid is.
-
-    Returns:
-        The records of all `cells`, in their order.
-
-    Raises:
-        KeyboardInterrupt: stopped; every finished cell has its record, the current one its checkpoints.
-    """
-    missing = [cell for cell in cells if store.find(cell) is None]
-    _tell(f"{len(cells) - len(missing)} of {len(cells)} cells have a record, {len(missing)} to train")
-    begun = time.monotonic()
-    waiting = list(missing)
-    for done in range(len(missing)):
-        # Cells that other processes train come last: by then they may have a record.
-        cell = next((cell for cell in waiting if store.trainer(cell) is None), waiting[0])
-        waiting.remove(cell)
-        _tell(f"[{done + 1}/{len(missing)}] {cell.slug} ...")
-        record = run_cell(cell, store, execution)
-        elapsed = time.monotonic() - begun
-        left = timedelta(seconds=round(elapsed / (done + 1) * (len(missing) - done - 1)))
-        _tell(f"[{done + 1}/{len(missing)}] {cell.slug}: {_result(record)}; about {left} left for the grid")
-    return [found for cell in cells if (found := store.find(cell)) is not None]
-
-
-def _result(record: Record) -> str:
-    if record.test is None:
-        return f"diverged: {record.message}"
-    return (
-        f"test error {record.test.error_percent:.2f} % in {timedelta(seconds=round(record.wall_seconds))}, "
-        f"{record.images_per_second:.0f} images/s"
-    )
 
 
 def _tell(line: str) -> None:

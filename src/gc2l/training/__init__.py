@@ -6,6 +6,7 @@ from gc2l.training.execution import Execution, ResolvedExecution
 from gc2l.training.loggers import report_to_sweep
 from gc2l.training.memory import peak_memory_bytes, reset_peak_memory
 from gc2l.training.outcome import EpochResult, Outcome
+from gc2l.training.progress import Progress
 from gc2l.training.run import train
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Execution",
     "ImageClassifier",
     "Outcome",
+    "Progress",
     "ResolvedExecution",
     "peak_memory_bytes",
     "report_to_sweep",

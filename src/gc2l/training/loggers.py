@@ -4,6 +4,7 @@ import logging
 import math
 import netrc
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,7 +38,10 @@ def close_loggers(loggers: Iterable[Logger], status: Status) -> None:
             logger.experiment.summary["status"] = status
             if status == "stopped":
                 logger.experiment.mark_preempting()
+            offline, folder = logger.experiment.settings.mode == "offline", Path(logger.experiment.dir).parent
             logger.experiment.finish(exit_code=0 if status in ("finished", "diverged") else 1)
+            if offline:
+                print(f"W&B: logged offline; to upload: wandb sync {folder}", file=sys.stderr)
 
 
 def report_to_sweep(
@@ -79,6 +83,8 @@ def _make_wandb_logger(cell: Cell, execution: Execution) -> WandbLogger | None:
         name=cell.slug,
         save_dir=folder,
         offline=mode == "offline",
+        # Offline W&B has nothing to tell but where the files are, in twenty lines.
+        settings={"silent": mode == "offline"},
         config={"preset": cell.preset, **cell.configuration()},
     )
 

@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,11 +25,14 @@ from gc2l.training.execution import Execution
 from gc2l.training.loggers import Status, close_loggers, make_loggers
 from gc2l.training.memory import peak_memory_bytes, reset_peak_memory
 from gc2l.training.outcome import Outcome
+from gc2l.training.progress import Progress, ReportProgress
 
 _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
-def train(cell: Cell, execution: Execution, job: Job | None = None) -> Outcome:
+def train(
+    cell: Cell, execution: Execution, job: Job | None = None, *, tell: Callable[[Progress], None] | None = None
+) -> Outcome:
     """Train `cell`, continuing from its newest checkpoint if an earlier session was stopped.
 
     The final weights stay in `weights_path(cell, execution)`; the checkpoints are removed once the run has ended.
@@ -38,6 +41,7 @@ def train(cell: Cell, execution: Execution, job: Job | None = None) -> Outcome:
         cell: what to train.
         execution: how to train it.
         job: the other ranks, if channels are divided between several; all of them call.
+        tell: told now and then how far the run is.
 
     Raises:
         ValueError: a group count that does not divide the network's channels, ranks that do not divide the groups or
@@ -67,12 +71,17 @@ def train(cell: Cell, execution: Execution, job: Job | None = None) -> Outcome:
     folder = execution.scratch / "checkpoints" / (cell.identity if job is None else f"{cell.identity}-sharded")
     leads = job is None or job.rank == 0
     traffic = StepTraffic()
+    callbacks: list[pl.Callback] = [EpochCheckpoint(folder)]
+    if job is not None:
+        callbacks += [traffic, OwnSigterm()]
+    if tell is not None:
+        callbacks.append(ReportProgress(tell, batch_size=cell.training.batch_size))
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(resolved.device, resolved.device),
         **({"devices": 1, "plugins": [AtomicCheckpointIO()]} if job is None else ranks_of_trainer(job)),
         precision=_PRECISIONS[resolved.precision],  # type: ignore[arg-type]
         max_epochs=cell.training.epochs,
-        callbacks=[EpochCheckpoint(folder), *([] if job is None else [traffic, OwnSigterm()])],
+        callbacks=callbacks,
         logger=make_loggers(cell, execution) if leads else False,
         enable_progress_bar=execution.progress and sys.stdout.isatty(),
         enable_model_summary=False,

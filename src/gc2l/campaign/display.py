@@ -1,0 +1,126 @@
+"""One display for a whole grid: a table that stays in place in a terminal, plain lines in a log."""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from gc2l.cells import Cell
+from gc2l.training import Progress
+
+STATUS_SECONDS = 60.0
+"""A log gets a line about what is running this often."""
+
+
+@dataclass
+class _Running:
+    cell: Cell
+    began: float
+    progress: Progress | None = None
+    share_at_first: float = 0.0  # of a run that continues from a checkpoint
+
+    @property
+    def share(self) -> float:
+        return self.progress.share if self.progress else 0.0
+
+    @property
+    def gained(self) -> float:
+        """The share of the run that was trained since it began here."""
+        return self.share - self.share_at_first
+
+    def describe(self) -> str:
+        if self.progress is None:
+            return f"{self.cell.slug} starting"
+        return (
+            f"{self.cell.slug} epoch {self.progress.epoch}/{self.progress.epochs}, "
+            f"{self.progress.images_per_second:.0f} images/s"
+        )
+
+
+class GridDisplay:
+    """How far a grid is, on standard error.
+
+    Args:
+        total: cells to train.
+        console: where to print.
+    """
+
+    def __init__(self, total: int, console: Console | None = None) -> None:
+        self.total = total
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.live = Live(self, console=self.console, auto_refresh=False, transient=True)
+        self._running: dict[str, _Running] = {}
+        self._ended, self._failed, self._gained = 0, 0, 0.0
+        self._began = self._last_status = time.monotonic()
+
+    def showing(self) -> AbstractContextManager:
+        """The context in which a terminal shows the table."""
+        return self.live if self.console.is_terminal else nullcontext()
+
+    def line(self, text: str) -> None:
+        """Print a line, above the table."""
+        self.console.print(escape(text))
+
+    def started(self, cell: Cell) -> None:
+        """A process has begun with `cell`."""
+        self._running[cell.identity] = _Running(cell, time.monotonic())
+        if not self.console.is_terminal:
+            self.line(f"[{self._ended + len(self._running)}/{self.total}] {cell.slug} ...")
+
+    def progressed(self, cell: Cell, progress: Progress) -> None:
+        """The run of `cell` is so far."""
+        running = self._running[cell.identity]
+        if running.progress is None:
+            running.share_at_first = min(progress.share, (progress.epoch - 1) / progress.epochs)
+        running.progress = progress
+
+    def ended(self, cell: Cell, result: str, *, failed: bool) -> None:
+        """The run of `cell` is over."""
+        running = self._running.pop(cell.identity)
+        self._ended += 1
+        self._failed += failed
+        self._gained += running.gained if failed else 1 - running.share_at_first
+        self.line(f"[{self._ended}/{self.total}] {cell.slug}: {result}; about {self.left()} left for the grid")
+
+    def refresh(self) -> None:
+        """Show what has changed; in a log, from time to time."""
+        if self.console.is_terminal:
+            self.live.refresh()
+        elif time.monotonic() - self._last_status >= STATUS_SECONDS:
+            self._last_status = time.monotonic()
+            self.line(f"{self.summary()}: {'; '.join(one.describe() for one in self._running.values())}")
+
+    def left(self) -> str:
+        """The time left, at the pace so far, if every cell takes as long as those so far; "?" at the very start."""
+        elapsed = time.monotonic() - self._began
+        gained = self._gained + sum(one.gained for one in self._running.values())
+        if not gained:
+            return "?"
+        todo = self.total - self._ended - sum(one.share for one in self._running.values())
+        return str(timedelta(seconds=round(elapsed * todo / gained)))
+
+    def summary(self) -> str:
+        """Cells done and running, and the time left, in a line."""
+        failed = f", {self._failed} failed" if self._failed else ""
+        return f"{self._ended} of {self.total} cells done{failed}, {len(self._running)} running, {self.left()} left"
+
+    def __rich__(self) -> Group:
+        table = Table.grid(padding=(0, 2))
+        for one in self._running.values():
+            progress = one.progress
+            table.add_row(
+                one.cell.slug,
+                f"epoch {progress.epoch}/{progress.epochs}" if progress else "starting",
+                ProgressBar(completed=100 * one.share, width=20),
+                f"{progress.images_per_second:.0f} images/s" if progress else "",
+                str(timedelta(seconds=int(time.monotonic() - one.began))),
+            )
+        whole = Table.grid(padding=(0, 2))
+        whole.add_row(ProgressBar(total=self.total, completed=self._ended, width=30), self.summary())
+        return Group(whole, table)
