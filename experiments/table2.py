@@ -17,6 +17,7 @@ from gc2l.evidence.publish import publish_table2
 from gc2l.records import Split, read_scaling, save_measurement
 from gc2l.scaling import Network, Plan, Together, measure_scaling
 from gc2l.training import Execution
+from gc2l.training.graph import CudaGraphs
 
 GROUPS = (2, 4, 8, 16)
 
@@ -81,7 +82,7 @@ def main(
 
     Args:
         measure: measure again.
-        execution: device and precision.
+        execution: device, precision and CUDA graphs.
         measurements: folder of the measurements.
         output: folder of the tables.
         figures: folder of the figures.
@@ -90,11 +91,12 @@ def main(
     path = measurements / f"{device}.json"
     if measure or not path.exists():
         plan = ON_A_GPU if device == "cuda" else ON_TWO_CORES
-        precision = execution.resolve(training_images=0).precision
+        resolved = execution.resolve(training_images=0)
         record = measure_scaling(
             plan,
             device=device,
-            precision=precision,
+            precision=resolved.precision,
+            graphs=CudaGraphs if resolved.cuda_graphs else None,
             repository=REPOSITORY,
             tell=lambda line: print(line, file=sys.stderr),
         )

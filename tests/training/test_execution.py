@@ -62,6 +62,18 @@ def test_a_gpu_without_bfloat16_is_refused_with_the_remedy_unless_the_precision_
 
 
 @pytest.mark.parametrize("cuda", [False, True])
+def test_graphs_on_gpus_unless_compiled_or_asked_for(machine):
+    machine(cuda=True)
+    assert Execution().resolve(SHORT).cuda_graphs and not Execution().resolve(LONG).cuda_graphs
+    assert Execution(cuda_graphs=True).resolve(LONG).cuda_graphs
+    assert not Execution(cuda_graphs=False).resolve(SHORT).cuda_graphs
+    assert not Execution(device="cpu").resolve(SHORT).cuda_graphs
+    machine()
+    assert not Execution().resolve(SHORT).cuda_graphs
+    with pytest.raises(ValueError, match=r"execution\.cuda_graphs=True needs a CUDA GPU, .* 'cpu'; leave it out"):
+        Execution(cuda_graphs=True).resolve(SHORT)
+
+
 def test_what_is_asked_for_is_done(machine, cuda):
     machine(cuda=cuda)
     device = "cuda" if cuda else "cpu"

@@ -97,6 +97,7 @@ class ScalingRecord(Measurement):
         schema_version: of this format.
         hardware: as in `Record`.
         device, precision: what computed, and in which numbers.
+        cuda_graphs: whether the shares' steps were replayed as CUDA graphs, where that was possible.
         started, finished: in UTC.
         shares: single ranks, timed alone.
         together: ranks that run and communicate.
@@ -108,6 +109,7 @@ class ScalingRecord(Measurement):
     hardware: Hardware
     device: str
     precision: str
+    cuda_graphs: bool = False
     started: AwareDatetime
     finished: AwareDatetime
     shares: tuple[ShareTime, ...]

@@ -43,11 +43,15 @@ class Hardware(Part):
 
 
 class Execution(Part):
-    """How the arithmetic was carried out: the values in effect, never "auto"."""
+    """How the arithmetic was carried out: the values in effect, never "auto".
+
+    Records from before there were CUDA graphs do not name them.
+    """
 
     device: str
     precision: str
     compile: bool
+    cuda_graphs: bool = False
     channels_last: bool
     threads: Positive
 

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from gc2l.records import Timing
 from gc2l.scaling.work import CLASSES, SIDE
+from gc2l.training.graph import GraphedStep, Graphs
 
 
 class Stepper:
@@ -21,6 +23,7 @@ class Stepper:
         images: batch size.
         device: "cpu" or "cuda".
         precision: "float32" or "bfloat16" (automatic mixed precision).
+        graphs: records the step after the first few, which is then replayed; in a process that holds the whole.
         gradients: adds the gradients of the loss of images and labels, where this process holds a part only.
         seed: of the noise, alike on all ranks.
     """
@@ -32,11 +35,11 @@ class Stepper:
         images: int,
         device: str,
         precision: str,
+        graphs: Graphs | None = None,
         gradients: Callable[[Tensor, Tensor], None] | None = None,
         seed: int = 0,
     ) -> None:
-        self.device, self.precision = device, precision
-        self.gradients = gradients
+        self.device = device
         generator = torch.Generator().manual_seed(seed)
         if any(value.is_meta for value in network.parameters()):
             network = _with_memory(network.to_empty(device=device))
@@ -47,19 +50,27 @@ class Stepper:
         self.optimizer = torch.optim.SGD(
             self.network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True
         )
+        # No method of this object, which would keep all of it alive in a circle.
+        forward = partial(_loss, self.network, precision)
+        self.gradients = gradients or (lambda images, labels: forward(images, labels)[0].backward())
+        self.graphed = None if graphs is None else GraphedStep(forward, self.optimizer, graphs)
 
     def step(self) -> None:
         """One training step, to its end."""
-        self.optimizer.zero_grad(set_to_none=True)
-        (self.gradients or self._gradients)(self.batch, self.labels)  # a bound method kept here would keep all alive
-        self.optimizer.step()
+        if self.graphed is not None:
+            self.graphed(self.batch, self.labels)
+        else:
+            self.optimizer.zero_grad(set_to_none=True)
+            self.gradients(self.batch, self.labels)
+            self.optimizer.step()
         if self.device == "cuda":
             torch.cuda.synchronize()
 
-    def _gradients(self, images: Tensor, labels: Tensor) -> None:
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits = self.network(images)
-        F.cross_entropy(logits.float(), labels).backward()
+
+def _loss(network: nn.Module, precision: str, images: Tensor, labels: Tensor) -> tuple[Tensor]:
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        logits = network(images)
+    return (F.cross_entropy(logits.float(), labels),)
 
 
 def seconds_of(step: Callable[[], None]) -> float:

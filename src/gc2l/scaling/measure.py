@@ -20,6 +20,7 @@ from gc2l.scaling.clock import Stepper, seconds_of, time_in_turn, timing
 from gc2l.scaling.work import Network, count_work
 from gc2l.training import peak_memory_bytes, reset_peak_memory
 from gc2l.training.allocator import keep_freed_memory
+from gc2l.training.graph import WARM_UP_STEPS, Graphs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class Plan:
         link_bytes: that a rank receives in the collectives that are timed alone.
         planned: networks to predict.
         passes: over the shares; a busy machine then slows a few steps of each, and not all of one.
-        rounds: steps of each share in a pass, after one to warm up. What runs together has as many as all passes.
+        rounds: steps of each share in a pass, after those that warm up. What runs together has as many as all passes.
     """
 
     shares: tuple[Network, ...]
@@ -55,7 +56,13 @@ class Plan:
 
 
 def measure_scaling(
-    plan: Plan, *, device: str, precision: str, repository: Path, tell: Callable[[str], None]
+    plan: Plan,
+    *,
+    device: str,
+    precision: str,
+    repository: Path,
+    tell: Callable[[str], None],
+    graphs: Callable[[], Graphs] | None = None,
 ) -> ScalingRecord:
     """Carry out `plan` on this machine.
 
@@ -65,13 +72,14 @@ def measure_scaling(
         precision: "float32" or "bfloat16".
         repository: the checkout that the record names.
         tell: told what comes next.
+        graphs: records the steps of shares that run alone, which are then replayed.
     """
     started = datetime.now(UTC)
     environment = describe_environment(repository)
     if device == "cpu":
         keep_freed_memory()  # as training does
     name = torch.cuda.get_device_name() if device == "cuda" else None
-    shares = _time_shares(plan, device, precision, tell)
+    shares = _time_shares(plan, device, precision, graphs, tell)
     together: Sequence[RanksTime] = ()
     link: Sequence[LinkTime] = ()
     if plan.together:
@@ -90,6 +98,7 @@ def measure_scaling(
         hardware=environment.hardware.model_copy(update={"accelerator": name}),
         device=device,
         precision=precision,
+        cuda_graphs=graphs is not None,
         started=started,
         finished=datetime.now(UTC),
         shares=tuple(shares),
@@ -99,7 +108,13 @@ def measure_scaling(
     )
 
 
-def _time_shares(plan: Plan, device: str, precision: str, tell: Callable[[str], None]) -> list[ShareTime]:
+def _time_shares(
+    plan: Plan,
+    device: str,
+    precision: str,
+    graphs: Callable[[], Graphs] | None,
+    tell: Callable[[str], None],
+) -> list[ShareTime]:
     if device == "cpu":
         torch.set_num_threads(1)
     seconds: dict[Network, list[float]] = {network: [] for network in plan.shares}
@@ -111,7 +126,7 @@ def _time_shares(plan: Plan, device: str, precision: str, tell: Callable[[str], 
                 f"n = {network.groups}, k = {network.widen_factor} ..."
             )
             reset_peak_memory(device)
-            seconds[network] += _steps_of_share(network, plan.rounds, device, precision)
+            seconds[network] += _steps_of_share(network, plan.rounds, device, precision, graphs)
             peaks.setdefault(network, peak_memory_bytes(device))
     return [
         ShareTime(work=count_work(network), time=timing(times), peak_memory_bytes=peaks[network])
@@ -119,11 +134,15 @@ def _time_shares(plan: Plan, device: str, precision: str, tell: Callable[[str], 
     ]
 
 
-def _steps_of_share(network: Network, rounds: int, device: str, precision: str) -> list[float]:
+def _steps_of_share(
+    network: Network, rounds: int, device: str, precision: str, graphs: Callable[[], Graphs] | None
+) -> list[float]:
     with torch.device("meta"):
         share = network.build_share()
-    stepper = Stepper(share, images=network.images, device=device, precision=precision)
-    stepper.step()
+    recorder = None if graphs is None else graphs()
+    stepper = Stepper(share, images=network.images, device=device, precision=precision, graphs=recorder)
+    for _ in range(1 if recorder is None else WARM_UP_STEPS + 1):
+        stepper.step()
     return [seconds_of(stepper.step) for _ in range(rounds)]
 
 

@@ -128,7 +128,7 @@ def prepare_ranks(cell: Cell, execution: Execution, job: Job) -> Execution:
 
     Raises:
         ValueError: ranks with different cells or executions, more data ranks than images in a batch, or compilation
-            asked for, which the collectives do not pass through.
+            or CUDA graphs asked for, which the collectives do not pass through.
     """
     check_same_on_all_ranks("cell (hash of its configuration)", cell.identity)
     check_same_on_all_ranks("execution", repr((execution, job.overlap)))
@@ -141,7 +141,9 @@ def prepare_ranks(cell: Cell, execution: Execution, job: Job) -> Execution:
         )
     if execution.compile:
         raise ValueError("execution.compile=True: channel-parallel training is not compiled; leave it out")
-    return replace(execution, compile=False)
+    if execution.cuda_graphs:
+        raise ValueError("execution.cuda_graphs=True: channel-parallel steps are not captured; leave it out")
+    return replace(execution, compile=False, cuda_graphs=False)
 
 
 def ranks_of_trainer(job: Job) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR
 
 from gc2l.cells import TrainingConfig
 from gc2l.parallel import Job, average_buffers, average_gradients, parallelize
+from gc2l.training.graph import CudaGraphs, GraphedStep, Graphs
 from gc2l.training.outcome import EpochResult
 
 Batch = tuple[Tensor, Tensor]  # images (N, 3, H, W), labels (N,)
@@ -31,6 +32,7 @@ class ImageClassifier(pl.LightningModule):
         training: optimiser and schedule.
         seed: with the epoch's number it seeds what the network itself draws, such as dropout.
         compile: send full training batches through torch.compile.
+        cuda_graphs: take the steps of full training batches as a CUDA graph; one process only.
         job: the ranks that divide the network's channels, and with more ranks than that the images of each batch.
 
     Attributes:
@@ -50,6 +52,7 @@ class ImageClassifier(pl.LightningModule):
         *,
         seed: int,
         compile: bool = False,
+        cuda_graphs: bool = False,
         job: Job | None = None,
     ) -> None:
         super().__init__()
@@ -64,6 +67,9 @@ class ImageClassifier(pl.LightningModule):
         self._compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
         if compile:
             self._compiled = torch.compile(self._loss_and_errors, dynamic=False)
+        self._make_graphs: Callable[[], Graphs] | None = CudaGraphs if cuda_graphs else None
+        self._graphed: GraphedStep | None = None
+        self._full = False
         self._last_loss: Tensor | None = None
         self._train = _Sums()
         self._test = _Sums()
@@ -115,13 +121,20 @@ class ImageClassifier(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Stop if the step before went astray; looking one step late lets the device run ahead of the host."""
         self._check_finite()
+        # Another batch size would compile and be captured a second time, for one batch an epoch.
+        self._full = len(batch[1]) == self.training_config.batch_size
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
         images, labels = self._own_share(batch)
-        # Another batch size would compile a second time, for one batch an epoch.
-        full = self._compiled is not None and len(labels) == self.training_config.batch_size
-        step = self._compiled if full and self._compiled is not None else self._loss_and_errors
+        step: Callable[[Tensor, Tensor], tuple[Tensor, ...]] = self._loss_and_errors
+        if self._full and self._compiled is not None:
+            step = self._compiled
+        if self._step_is_whole:
+            if self._graphed is None:
+                assert self._make_graphs is not None
+                self._graphed = GraphedStep(step, self.trainer.optimizers[0], self._make_graphs())
+            step = self._graphed
         loss, errors = step(images, labels)
         self._train.add(loss.detach(), errors, len(labels))
         if self.job is not None:
@@ -131,6 +144,36 @@ class ImageClassifier(pl.LightningModule):
         else:
             self._last_loss = loss.detach()
         return loss
+
+    @property
+    def captured(self) -> bool:
+        """Whether the step was captured as a CUDA graph."""
+        return self._graphed is not None and self._graphed.captured
+
+    # A captured step is whole: what Lightning does between loss and next batch has then been done.
+
+    @property
+    def _step_is_whole(self) -> bool:
+        return self._full and self._make_graphs is not None
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: torch.optim.Optimizer) -> None:
+        """Forget the gradients, if `training_step` has not."""
+        if not self._step_is_whole:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute the gradients, if `training_step` has not."""
+        if not self._step_is_whole:
+            super().backward(loss, *args, **kwargs)
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        """Call `optimizer_closure`, which calls `training_step`; change the weights, if that has not."""
+        if not self._step_is_whole:
+            super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        elif optimizer_closure is not None:
+            optimizer_closure()
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Average the gradients over the data ranks."""

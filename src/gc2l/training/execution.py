@@ -29,6 +29,9 @@ class Execution:
         compile: whether the training step goes through torch.compile. By default it does in long runs on CUDA GPUs; on
             a CPU it gained GC and SC 1-4 % and made GC-2L and Shuffle slower, for a minute or more of compilation
             (results/bench/NOTES.md).
+        cuda_graphs: whether a training step is replayed as one CUDA graph, which saves the time of launching its
+            kernels. By default it is on CUDA GPUs, unless it is compiled; a step that cannot be captured is taken as it
+            is. Not yet tried on a GPU.
         channels_last: whether images and weights are stored channels last; by default they are.
         threads: CPU threads, by default as many as torch takes, one a core unless $OMP_NUM_THREADS says otherwise.
             Sums are rounded in another order with another number, so the record names it.
@@ -40,6 +43,7 @@ class Execution:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     compile: bool | None = None
+    cuda_graphs: bool | None = None
     channels_last: bool | None = None
     threads: int | None = None
     wandb: Literal["auto", "online", "offline", "disabled"] = "auto"
@@ -65,7 +69,7 @@ class Execution:
 
         Raises:
             ValueError: a device that this machine lacks, a GPU without bfloat16 for precision "auto", a run that would
-                be compiled without a compiler, or threads below 1.
+                be compiled without a compiler, CUDA graphs without CUDA, or threads below 1.
         """
         device = self.resolved_device()
         precision = self.precision
@@ -84,12 +88,18 @@ class Execution:
                 f"execution.compile={self.compile} compiles this run, and {missing} is not installed; install it, or "
                 "choose --execution.compile False"
             )
+        graphs = self.cuda_graphs
+        if graphs is None:
+            graphs = device == "cuda" and not compiled
+        if graphs and device != "cuda":
+            raise ValueError(f"execution.cuda_graphs=True needs a CUDA GPU, and the run is on {device!r}; leave it out")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"execution.threads={self.threads} must be at least 1")
         return ResolvedExecution(
             device=device,
             precision=precision,
             compile=compiled,
+            cuda_graphs=graphs,
             channels_last=True if self.channels_last is None else self.channels_last,
             threads=self.threads or torch.get_num_threads(),
         )
@@ -102,6 +112,7 @@ class ResolvedExecution:
     device: str
     precision: Literal["float32", "bfloat16"]
     compile: bool
+    cuda_graphs: bool
     channels_last: bool
     threads: int
 

@@ -63,7 +63,7 @@ class Outcome:
         data_fingerprint: SHA-256 of the images and labels.
         parameters: parameters of the network; FLGC counted nominally, as in the paper.
         parameters_per_processor: those that one of n processors holds in channel-parallel execution.
-        execution: device, precision, compile, channels_last and threads as they really were.
+        execution: device, precision, compile, cuda_graphs, channels_last and threads as they really were.
         accelerator: name of the accelerator, None on a CPU.
         wall_seconds: training and testing, summed over all sessions of a resumed run.
         images_per_second: training images per second of training time, compilation included.

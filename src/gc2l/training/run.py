@@ -67,7 +67,14 @@ def train(
         keep_freed_memory()
     if resolved.channels_last:
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    module = ImageClassifier(network, cell.training, seed=cell.seed, compile=resolved.compile, job=job)
+    module = ImageClassifier(
+        network,
+        cell.training,
+        seed=cell.seed,
+        compile=resolved.compile,
+        cuda_graphs=resolved.cuda_graphs,
+        job=job,
+    )
     folder = execution.scratch / "checkpoints" / (cell.identity if job is None else f"{cell.identity}-sharded")
     leads = job is None or job.rank == 0
     traffic = StepTraffic()
@@ -119,7 +126,7 @@ def train(
         data_fingerprint=data.fingerprint,
         parameters=parameters.total,
         parameters_per_processor=parameters.per_processor,
-        execution=asdict(resolved),
+        execution={**asdict(resolved), "cuda_graphs": module.captured},
         accelerator=torch.cuda.get_device_name() if resolved.device == "cuda" else None,
         wall_seconds=module.wall_seconds,
         images_per_second=data.train_rows * len(module.curve) / seconds if seconds else 0.0,

@@ -60,4 +60,5 @@ def _hardware(record: Record) -> str:
 
 def _execution(record: Record) -> str:
     execution = record.execution
-    return f"{execution.device}, {execution.precision}, {'compiled' if execution.compile else 'eager'}"
+    how = ["compiled" if execution.compile else "eager", *(["CUDA graphs"] if execution.cuda_graphs else [])]
+    return ", ".join([execution.device, execution.precision, *how])
