@@ -61,7 +61,6 @@ def test_a_gpu_without_bfloat16_is_refused_with_the_remedy_unless_the_precision_
     assert choices(device="cpu") == ("cpu", "float32", False)
 
 
-@pytest.mark.parametrize("cuda", [False, True])
 def test_graphs_on_gpus_unless_compiled_or_asked_for(machine):
     machine(cuda=True)
     assert Execution().resolve(SHORT).cuda_graphs and not Execution().resolve(LONG).cuda_graphs
@@ -74,6 +73,7 @@ def test_graphs_on_gpus_unless_compiled_or_asked_for(machine):
         Execution(cuda_graphs=True).resolve(SHORT)
 
 
+@pytest.mark.parametrize("cuda", [False, True])
 def test_what_is_asked_for_is_done(machine, cuda):
     machine(cuda=cuda)
     device = "cuda" if cuda else "cpu"
