@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PRESET ?= digits
 SEEDS ?= 1
 JOBS ?= 1
+DEVICE ?= cpu
 ARGS ?=
 RESULTS ?= results
 PYTHON ?= python3
@@ -67,8 +68,8 @@ wire: $(READY) ## Bytes that channel-parallel training sends, measured and in cl
 	@$(RUN) experiments/wire.py $(ARGS)
 
 .PHONY: bench
-bench: $(READY) ## Measure speed against the targets: results/bench/ (QUICK=1: under three minutes)
-	@$(RUN) experiments/bench.py $(if $(QUICK),--quick) $(ARGS)
+bench: $(READY) ## Measure speed against the targets: results/bench/ (QUICK=1: under three minutes; DEVICE=cuda: a GPU)
+	@$(RUN) experiments/bench$(if $(filter cuda,$(DEVICE)),_gpu).py $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: claims
 claims: $(READY) ## Hold every claim of the paper against the records: results/claims.md and .json

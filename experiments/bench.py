@@ -7,7 +7,6 @@ Every figure is a ratio of two things that ran in turns in this process: the med
 --threads 1 processor time is taken, which a busy machine disturbs least. The file is written after every part.
 """
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,13 +19,13 @@ from gc2l.bench.layers import measure_layer, network_layers
 from gc2l.bench.loops import measure_loops
 from gc2l.bench.machine import peak_bandwidth, peak_flops
 from gc2l.bench.report import layer_table, loop_table, step_table, targets
+from gc2l.bench.results import Results
 from gc2l.bench.roofline import draw_roofline
 from gc2l.bench.steps import FRAMEWORK, PLAIN, measure_steps
 from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig
 from gc2l.nn import TwoLevelGroupConv2d
 from gc2l.ops.cpu import compiled
-from gc2l.records.environment import describe_environment
 from gc2l.records.files import write_atomically
 from gc2l.training.allocator import keep_freed_memory, release_freed_memory
 
@@ -80,53 +79,32 @@ def main(
         f"copies {limits['bytes_per_second'] / 1e9:.1f} GB/s; "
         f"GC-2L with{'' if compiled.available() else 'out'} its compiled kernels\n"
     )
-    environment = describe_environment(ROOT)
-    measured: dict[str, list[dict[str, Any]]] = {"layers": [], "steps": [], "loops": []}
-
-    def write() -> None:
-        content: dict[str, Any] = {
-            "started": started.isoformat(),
-            "finished": datetime.now(UTC).isoformat(),
-            "commit": environment.commit,
-            "dirty": environment.dirty,
-            "versions": environment.versions,
-            "hardware": environment.hardware.model_dump(),
-            "threads": torch.get_num_threads(),
-            "freed_memory_kept": kept,
-            "kernels": compiled.available(),
-            "limits": limits,
-            **{table: _columns(rows) for table, rows in measured.items()},
-        }
-        write_atomically(stem.with_name(f"{stem.name}.json"), json.dumps(content) + "\n")
-
+    results = Results(
+        stem,
+        ROOT,
+        threads=torch.get_num_threads(),
+        freed_memory_kept=kept,
+        kernels=compiled.available(),
+        limits=limits,
+    )
+    measured = results.tables
     if "layers" in parts:
         for network in networks or LAYERS_OF:
-            measured["layers"] += _layers(network, groups, images or IMAGES[network], turns)
-            write()
+            results.add("layers", _layers(network, groups, images or IMAGES[network], turns))
         figure = draw_roofline(measured["layers"], limits["flops"], limits["bytes_per_second"])
         write_atomically(stem.with_name(f"{stem.name}-roofline.svg"), to_bytes(figure, "svg"))
     if "steps" in parts:
         for network in networks or tuple(SIZES):
             count = images or IMAGES[network]
-            measured["steps"] += _steps(network, groups, candidates, count, turns, limits["flops"], compile)
-            write()
+            results.add("steps", _steps(network, groups, candidates, count, turns, limits["flops"], compile))
     if "loops" in parts:
         try:
-            measured["loops"] += _loops(turns, compile)
+            results.add("loops", _loops(turns, compile))
         except FileNotFoundError as error:
             print(f"(c) loops: not measured, {error}")
-        write()
     print(targets(**measured))
-    print(f"written: {stem}.json")
+    print(f"written: {results.path}")
     return 0
-
-
-def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """The rows by column, with four significant digits: thousands of rows with their names would be megabytes."""
-    return {
-        name: [float(f"{row[name]:.4g}") if isinstance(row[name], float) else row[name] for row in rows]
-        for name in (rows[0] if rows else ())
-    }
 
 
 def _layers(network: str, groups: tuple[int, ...], images: int, turns: int) -> list[dict[str, Any]]:

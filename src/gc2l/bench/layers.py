@@ -6,11 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from gc2l.bench.device import CPU, Device
 from gc2l.bench.timing import alternate
 from gc2l.models import build_model, paper_network
-from gc2l.nn import GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 
 FRAMEWORK = "nn.Conv2d(groups=n)"
 
@@ -49,7 +50,7 @@ def network_layers(name: str, size: int) -> list[LayerShape]:
         network = build_model(paper_network(name, "gc2l", 2), num_classes=10).eval()
         found: dict[tuple[int, ...], int] = {}
 
-        def note(layer: TwoLevelGroupConv2d, inputs: tuple[torch.Tensor]) -> None:
+        def note(layer: TwoLevelGroupConv2d, inputs: tuple[Tensor]) -> None:
             sizes = (layer.in_channels, layer.out_channels, layer.kernel_size[0], layer.stride[0], inputs[0].shape[-1])
             found[sizes] = found.get(sizes, 0) + 1
 
@@ -62,11 +63,35 @@ def network_layers(name: str, size: int) -> list[LayerShape]:
 
 
 def measure_layer(
-    shape: LayerShape, groups: int, *, images: int, channels_last: bool, turns: int, algorithms: Iterable[str]
+    shape: LayerShape,
+    groups: int,
+    *,
+    images: int,
+    channels_last: bool,
+    turns: int,
+    algorithms: Iterable[str],
+    group_algorithms: Iterable[str] = (),
+    learnable: bool = False,
+    device: Device = CPU,
 ) -> list[dict[str, Any]]:
-    """Time every candidate for one shape, forward without gradients and forward with backward, over `FRAMEWORK`."""
+    """Time every candidate for one shape, forward without gradients and forward with backward, over `FRAMEWORK`.
+
+    Args:
+        shape: of the layer and its input.
+        groups: n.
+        images: batch size.
+        channels_last: memory format.
+        turns: how often the candidates take turns.
+        algorithms: of GC-2L, beside its own choice.
+        group_algorithms: of GC, beside its own choice.
+        learnable: measure FLGC, too.
+        device: where.
+    """
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    x = torch.randn(images, shape.c_in, shape.size, shape.size).to(memory_format=memory_format).requires_grad_()
+    x = torch.randn(images, shape.c_in, shape.size, shape.size, device=device.name).to(
+        device.dtype, memory_format=memory_format
+    )
+    x.requires_grad_()
     given: dict[str, Any] = {"stride": shape.stride, "padding": shape.kernel // 2, "bias": False}
     sizes = (shape.c_in, shape.c_out, shape.kernel)
     layers: dict[str, Any] = {
@@ -78,11 +103,17 @@ def measure_layer(
     for algorithm in ("auto", *algorithms):
         label = "GC-2L" if algorithm == "auto" else f"GC-2L {algorithm}"
         layers[label] = TwoLevelGroupConv2d(*sizes, groups=groups, algorithm=algorithm, **given)
+    for algorithm in group_algorithms:
+        layers[f"GC {algorithm}"] = GroupConv2d(*sizes, groups=groups, algorithm=algorithm, **given)
+    if learnable:
+        layers["FLGC"] = LearnableGroupConv2d(*sizes, groups=groups, **given)
     for layer in layers.values():
-        layer.to(memory_format=memory_format)
+        layer.to(device.name).to(memory_format=memory_format)
     runs = {
-        "forward": {name: _forward(layer, x.detach()) for name, layer in layers.items()},
-        "forward + backward": {name: _forward_backward(layer, x) for name, layer in layers.items()},
+        "forward": {name: device.recorded(_forward(layer, x.detach(), device)) for name, layer in layers.items()},
+        "forward + backward": {
+            name: device.recorded(_forward_backward(layer, x, device)) for name, layer in layers.items()
+        },
     }
     return [
         {
@@ -90,13 +121,14 @@ def measure_layer(
             "groups": groups,
             "images": images,
             "channels_last": channels_last,
+            "graph": device.graphs is not None,
             "pass": kind,
             "candidate": name,
-            "chosen": layers[name].chosen_algorithm(x) if name != FRAMEWORK else None,
+            "chosen": layers[name].chosen_algorithm(x) if name not in (FRAMEWORK, "FLGC") else None,
             **asdict(ratio),
         }
         for kind, candidates in runs.items()
-        for name, ratio in alternate(candidates, FRAMEWORK, turns).items()
+        for name, ratio in alternate(candidates, FRAMEWORK, turns, device.seconds_of).items()
     ]
 
 
@@ -106,15 +138,20 @@ def geometric_mean(values: Iterable[float]) -> float:
     return math.exp(sum(logarithms) / len(logarithms))
 
 
-def _forward(layer: nn.Module, x: torch.Tensor) -> Callable[[], object]:
-    def run() -> object:
-        with torch.no_grad():
-            return layer(x)
+def _forward(layer: nn.Module, x: Tensor, device: Device) -> Callable[[], tuple[Tensor, ...]]:
+    def run() -> tuple[Tensor, ...]:
+        with torch.no_grad(), device.autocast():
+            return (layer(x),)
 
     return run
 
 
-def _forward_backward(layer: nn.Module, x: torch.Tensor) -> Callable[[], object]:
+def _forward_backward(layer: nn.Module, x: Tensor, device: Device) -> Callable[[], tuple[Tensor, ...]]:
     inputs = [x, *layer.parameters()]
-    upstream = torch.randn_like(layer(x))
-    return lambda: torch.autograd.grad(layer(x), inputs, upstream)
+
+    def forward() -> Tensor:
+        with device.autocast():
+            return layer(x)
+
+    upstream = torch.randn_like(forward())
+    return lambda: torch.autograd.grad(forward(), inputs, upstream)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from gc2l.bench.device import CPU, Device
 from gc2l.bench.steps import make_network
 from gc2l.bench.timing import compare
 from gc2l.cells import DataConfig, TrainingConfig
@@ -26,7 +27,16 @@ PLAIN, BARE, SUITE = "plain PyTorch loop", "suite without Lightning", "suite"
 
 
 def measure_loops(
-    *, network: str, label: str, groups: int, root: Path, batches: int, batch_size: int, turns: int, compile: bool
+    *,
+    network: str,
+    label: str,
+    groups: int,
+    root: Path,
+    batches: int,
+    batch_size: int,
+    turns: int,
+    compile: bool,
+    device: Device = CPU,
 ) -> list[dict[str, Any]]:
     """Time passes over `batches` batches of CIFAR-10, the three loops in turns, over the suite's own time.
 
@@ -46,17 +56,18 @@ def measure_loops(
 
     def classifier() -> ImageClassifier:
         model = make_network(network, label, groups).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return ImageClassifier(model, config, seed=1, compile=compile)
+        return ImageClassifier(model, config, seed=1, compile=compile, cuda_graphs=device.graphs is not None)
 
     framework = {"GC": "nn.Conv2d(groups=n)", "GC-2L": "GC-2L separate"}.get(label, label)
     others = {
-        PLAIN: _plain(make_network(network, framework, groups), data, batches, batch_size),
-        BARE: _bare(classifier(), data, batches, config),
+        PLAIN: _plain(make_network(network, framework, groups).to(device.name), data, batches, batch_size, device),
+        BARE: _bare(classifier().to(device.name), data, batches, config, device),
     }
-    turns_of_others = _TakeTurns(others)
+    turns_of_others = _TakeTurns(others, device)
     trainer = pl.Trainer(
-        accelerator="cpu",
+        accelerator={"cuda": "gpu"}.get(device.name, device.name),
         devices=1,
+        precision="bf16-mixed" if device.precision == "bfloat16" else "32-true",
         max_epochs=config.epochs,
         limit_train_batches=batches,
         limit_val_batches=1,
@@ -84,14 +95,16 @@ def measure_loops(
 class _TakeTurns(pl.Callback):
     """After each of the trainer's epochs, the other loops have their turn."""
 
-    def __init__(self, others: dict[str, Callable[[], object]]) -> None:
+    def __init__(self, others: dict[str, Callable[[], object]], device: Device) -> None:
         self.others = others
+        self.device = device
         self.seconds: dict[str, list[float]] = {name: [] for name in others}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         for name, run in self.others.items():
             started = time.perf_counter()
             run()
+            self.device.finish()
             self.seconds[name].append(time.perf_counter() - started)
 
 
@@ -120,7 +133,9 @@ class _Pictures(Dataset):
         return self.transform(self.images[index]), self.labels[index]
 
 
-def _plain(network: torch.nn.Module, data: InMemoryDataModule, batches: int, batch_size: int) -> Callable[[], object]:
+def _plain(
+    network: torch.nn.Module, data: InMemoryDataModule, batches: int, batch_size: int, device: Device
+) -> Callable[[], object]:
     train, rows = data.images.train, batches * batch_size
     loader = DataLoader(_Pictures(train.images[:rows], train.labels[:rows]), batch_size=batch_size, shuffle=True)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
@@ -129,7 +144,7 @@ def _plain(network: torch.nn.Module, data: InMemoryDataModule, batches: int, bat
         network.train()
         for images, labels in loader:
             optimizer.zero_grad()
-            loss = F.cross_entropy(network(images), labels)
+            loss = F.cross_entropy(network(images.to(device.name)), labels.to(device.name))
             loss.backward()
             optimizer.step()
             loss.item()  # what a script prints
@@ -138,7 +153,7 @@ def _plain(network: torch.nn.Module, data: InMemoryDataModule, batches: int, bat
 
 
 def _bare(
-    module: ImageClassifier, data: InMemoryDataModule, batches: int, config: TrainingConfig
+    module: ImageClassifier, data: InMemoryDataModule, batches: int, config: TrainingConfig, device: Device
 ) -> Callable[[], object]:
     optimizer = torch.optim.SGD(
         module.parameters(), lr=0.01, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
@@ -148,9 +163,10 @@ def _bare(
     def run() -> None:
         module.train()
         for batch in islice(data.train_dataloader(), batches):
-            images, labels = data.on_after_batch_transfer(batch, 0)
+            images, labels = data.on_after_batch_transfer(tuple(part.to(device.name) for part in batch), 0)
             optimizer.zero_grad()
-            loss, _ = step(images, labels)
+            with device.autocast():
+                loss, _ = step(images, labels)
             loss.backward()
             optimizer.step()
 

@@ -37,7 +37,7 @@ def step_table(rows: Sequence[Row], title: str) -> str:
     lines = [
         (
             row["network"],
-            "compiled" if row["compile"] else "eager",
+            "compiled" if row["compile"] else "graph" if row.get("graph") else "eager",
             "NHWC" if row["channels_last"] else "NCHW",
             row["pass"],
             row["groups"],
@@ -46,10 +46,11 @@ def step_table(rows: Sequence[Row], title: str) -> str:
             f"{row['low']:.2f}-{row['high']:.2f}",
             f"{row['images_per_second']:.1f}",
             f"{row['kept_bytes'] / 2**20:.0f}" if row["kept_bytes"] else "",
+            f"{row['peak_bytes'] / 2**20:.0f}" if row.get("peak_bytes") else "",
         )
         for row in rows
     ]
-    header = ("network", "", "", "pass", "n", "candidate", "over GC", "quartiles", "images/s", "kept MiB")
+    header = ("network", "", "", "pass", "n", "candidate", "over GC", "quartiles", "images/s", "kept MiB", "peak MiB")
     return f"{title}\n" + _table(lines, header)
 
 

@@ -8,23 +8,34 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gc2l.bench.device import CPU, Device
 from gc2l.bench.timing import alternate
 from gc2l.models import build_model, paper_network
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
+from gc2l.training.graph import WARM_UP_STEPS, GraphedStep
 from gc2l.variants import VARIANTS
 
 PLAIN = "GC-2L separate"
 FRAMEWORK = "nn.Conv2d(groups=n)"
 
 
-def training_step(network: nn.Module, images: Tensor, labels: Tensor, *, compile: bool = False) -> Callable[[], object]:
-    """One step: cross-entropy, backward pass, SGD with momentum."""
+def training_step(
+    network: nn.Module, images: Tensor, labels: Tensor, *, compile: bool = False, device: Device = CPU
+) -> Callable[[], object]:
+    """One step: cross-entropy, backward pass, SGD with momentum; where `device` records, it is replayed."""
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
 
     def loss_of(images: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(network(images), labels)
+        with device.autocast():
+            logits = network(images)
+        return F.cross_entropy(logits.float(), labels)
 
     loss = torch.compile(loss_of, dynamic=False) if compile else loss_of
+    if device.graphs is not None:
+        graphed = GraphedStep(lambda images, labels: (loss(images, labels),), optimizer, device.graphs())
+        for _ in range(WARM_UP_STEPS + 1):
+            graphed(images, labels)
+        return lambda: graphed(images, labels)
 
     def step() -> object:
         optimizer.zero_grad()
@@ -44,21 +55,25 @@ def measure_steps(
     channels_last: bool,
     compile: bool,
     candidates: Iterable[str] = ("GC-2L", PLAIN, FRAMEWORK, "SC", "Shuffle"),
+    device: Device = CPU,
 ) -> list[dict[str, Any]]:
     """Time a training step of each variant of a network over that of GC, and note the memory it keeps."""
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
-    pictures = torch.randn(images, 3, size, size).to(memory_format=memory_format)
-    labels = torch.randint(0, 10, (images,))
-    steps, inferences, memory = {}, {}, {}
+    pictures = torch.randn(images, 3, size, size, device=device.name).to(memory_format=memory_format)
+    labels = torch.randint(0, 10, (images,), device=device.name)
+    steps, inferences, memory, peaks = {}, {}, {}, {}
     for label in ("GC", *candidates):
-        network = make_network(name, label, groups).to(memory_format=memory_format)  # type: ignore[call-overload]
-        steps[label] = training_step(network, pictures, labels, compile=compile)
-        inferences[label] = _inference(network, pictures)
-        memory[label] = kept_bytes(network, pictures)
+        network = make_network(name, label, groups).to(device.name)
+        network = network.to(memory_format=memory_format)  # type: ignore[call-overload]
+        inferences[label] = _inference(network, pictures, device)
+        with device.autocast():
+            memory[label] = kept_bytes(network, pictures)
+        steps[label] = training_step(network, pictures, labels, compile=compile, device=device)
+        peaks[label] = device.peak_bytes(steps[label])
     flops = step_flops(name, size) * images
-    measured = {"training step": alternate(steps, "GC", turns)}
-    if not compile:
-        measured["inference"] = alternate(inferences, "GC", turns)
+    measured = {"training step": alternate(steps, "GC", turns, device.seconds_of)}
+    if not compile and device.graphs is None:
+        measured["inference"] = alternate(inferences, "GC", turns, device.seconds_of)
     return [
         {
             "network": name,
@@ -66,11 +81,13 @@ def measure_steps(
             "images": images,
             "channels_last": channels_last,
             "compile": compile,
+            "graph": device.graphs is not None,
             "pass": kind,
             "candidate": label,
             **asdict(ratio),
             "images_per_second": images / ratio.seconds,
             "kept_bytes": memory[label] if kind == "training step" else None,
+            "peak_bytes": peaks[label] if kind == "training step" else None,
             "flops": flops if label == "SC" and kind == "training step" else None,
         }
         for kind, ratios in measured.items()
@@ -134,10 +151,10 @@ def step_flops(name: str, size: int) -> int:
     return 6 * products
 
 
-def _inference(network: nn.Module, images: Tensor) -> Callable[[], object]:
+def _inference(network: nn.Module, images: Tensor, device: Device) -> Callable[[], object]:
     def run() -> object:
         network.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), device.autocast():
             logits = network(images)
         network.train()
         return logits

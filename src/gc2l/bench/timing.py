@@ -26,13 +26,26 @@ class Ratio:
     turns: int
 
 
-def alternate(candidates: Mapping[str, Callable[[], object]], base: str, turns: int) -> dict[str, Ratio]:
+def time_run(run: Callable[[], object]) -> float:
+    """Seconds of one run on the processor."""
+    started = clock()
+    run()
+    return clock() - started
+
+
+def alternate(
+    candidates: Mapping[str, Callable[[], object]],
+    base: str,
+    turns: int,
+    seconds_of: Callable[[Callable[[], object]], float] = time_run,
+) -> dict[str, Ratio]:
     """Run all candidates once to warm up, then `turns` times in turns, backwards in every second one.
 
     Args:
         candidates: what to run, by name.
         base: name of the candidate that the others are compared with.
         turns: at least 2, for quartiles.
+        seconds_of: runs and tells the time.
 
     Raises:
         ValueError: fewer than 2 turns, or a base that is no candidate.
@@ -47,7 +60,7 @@ def alternate(candidates: Mapping[str, Callable[[], object]], base: str, turns: 
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(turns):
         for name in names if turn % 2 == 0 else reversed(names):
-            seconds[name].append(_time(candidates[name]))
+            seconds[name].append(seconds_of(candidates[name]))
     return compare(seconds, base)
 
 
@@ -61,19 +74,6 @@ def clock() -> float:
     if torch.get_num_threads() == 1 and not torch.cuda.is_available():
         return time.process_time()
     return time.perf_counter()
-
-
-def _time(run: Callable[[], object]) -> float:
-    _synchronise()
-    started = clock()
-    run()
-    _synchronise()
-    return clock() - started
-
-
-def _synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def _ratio(times: list[float], base: list[float]) -> Ratio:
