@@ -1,11 +1,14 @@
 import logging
+import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from pytorch_lightning.loggers import CSVLogger
 from small_run import cell, execution
 
 from gc2l.training import loggers
-from gc2l.training.loggers import make_loggers, wandb_mode
+from gc2l.training.loggers import close_loggers, make_loggers, wandb_mode
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +36,20 @@ def test_the_environment_and_the_flag_decide_first(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert wandb_mode("auto") == "offline"
     assert wandb_mode("disabled") == "disabled"
+
+
+def test_offline_runs_say_one_line_each(tmp_path, capfd):
+    for seed in (1, 2):  # Lightning's logger leaves $WANDB_MODE changed
+        own = replace(cell(), seed=seed)
+        made = make_loggers(own, execution(tmp_path, wandb="auto"))
+        made[1].log_metrics({"loss": 1.0}, step=1)
+        close_loggers(made, "finished")
+        told = [line for line in capfd.readouterr().err.splitlines() if "anonymous setting" not in line]
+        assert len(told) == 1
+        assert re.fullmatch(
+            rf"W&B: logged offline; to upload: wandb sync {tmp_path}/wandb/wandb/offline-run-\S+", told[0]
+        )
+        assert (Path(told[0].rpartition(" ")[2]) / "files").is_dir()
 
 
 def test_a_missing_wandb_disables_it_with_one_line(monkeypatch, tmp_path, caplog):

@@ -18,6 +18,7 @@ from gc2l.data import dataset_facts
 from gc2l.training.execution import Execution
 
 PROJECT = "gc2l"
+OFFLINE = ("offline", "dryrun")  # the second is W&B's older name, which Lightning's logger sets for the process
 Status = Literal["finished", "diverged", "stopped", "failed"]
 
 
@@ -38,7 +39,7 @@ def close_loggers(loggers: Iterable[Logger], status: Status) -> None:
             logger.experiment.summary["status"] = status
             if status == "stopped":
                 logger.experiment.mark_preempting()
-            offline, folder = logger.experiment.settings.mode == "offline", Path(logger.experiment.dir).parent
+            offline, folder = logger.experiment.settings.mode in OFFLINE, Path(logger.experiment.dir).parent
             logger.experiment.finish(exit_code=0 if status in ("finished", "diverged") else 1)
             if offline:
                 print(f"W&B: logged offline; to upload: wandb sync {folder}", file=sys.stderr)
@@ -94,7 +95,7 @@ def wandb_mode(wanted: str) -> str:
     if wanted != "auto":
         return wanted
     if mode := os.environ.get("WANDB_MODE"):
-        return mode
+        return "offline" if mode in OFFLINE else mode
     return "online" if _has_key() else "offline"
 
 
