@@ -10,9 +10,9 @@ from records.samples import record
 
 from gc2l.analysis import RunIndex, comparison_table
 from gc2l.analysis.claims import CLAIMS, evaluate
+from gc2l.analysis.costs import preset_costs
 from gc2l.analysis.figures import FIGURES, to_bytes
 from gc2l.analysis.report import report_page
-from gc2l.analysis.report.costs import preset_costs
 from gc2l.paper import TABLES, reported_rows
 
 RECORDS = [
@@ -111,13 +111,13 @@ def test_commands_name_the_preset_and_the_convolution(text):
 
 
 def test_costs_are_summed_by_preset_and_hardware():
-    (cost,) = preset_costs(RECORDS)
+    (cost,) = preset_costs(RECORDS).itertuples()
     assert cost.runs == len(RECORDS)
     assert cost.hours == pytest.approx(len(RECORDS) * 12.5 / 3600)
     assert cost.images_per_second == 100
     assert cost.peak_memory_gib == pytest.approx(2**20 / 2**30)
     assert cost.hardware == "Example 3000, 2 cores"
-    assert preset_costs([]) == []
+    assert preset_costs([]).empty
 
 
 def test_it_says_so_when_there_is_no_record():

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
-from gc2l.analysis.labels import DATASETS, executions_label, paper_network_label, run_label
-from gc2l.analysis.tables import ComparisonTable, Reproduction, Row, Scale
+from gc2l.analysis.labels import DATASETS, executions_label, mean_text, paper_label, paper_network_label, run_label
+from gc2l.analysis.selection import Scale
+from gc2l.analysis.tables import ComparisonTable, Reproduction, Row
 from gc2l.paper import PARAMETER_DECIMALS
 from gc2l.variants import VARIANTS
 
@@ -55,12 +55,11 @@ def notes(table: ComparisonTable) -> tuple[str, ...]:
 def blocks(table: ComparisonTable) -> tuple[Block, ...]:
     """The table in one block per network."""
     decimals = PARAMETER_DECIMALS[table.table]
-    networks = groupby(table.rows, key=lambda row: row.network)
-    return tuple(_block(network, tuple(rows), decimals) for network, rows in networks)
+    return tuple(_block(network, rows, decimals) for network, rows in table.networks().items())
 
 
 def _scale_note(table: ComparisonTable, scale: Scale) -> str:
-    stands_for = f"{paper_network_label(scale.column.network)} on {DATASETS[scale.column.dataset]}"
+    stands_for = paper_label(scale.column.network, scale.column.dataset)
     ran = executions_label(table.executions(scale))
     return f"Preset {scale.preset} in place of {stands_for}: {run_label(scale.column.template)}; {ran}."
 
@@ -95,9 +94,7 @@ def _result(reproduction: Reproduction) -> str:
     """For example "5.12 ± 0.31 (k=3)", "5.12 (k=1), 2 of 3 diverged", "3 of 3 diverged"."""
     parts = []
     if reproduction.error_percent is not None:
-        mean, interval = reproduction.error_percent.value, reproduction.error_percent.interval
-        spread = "" if interval is None else f" ± {(interval.high - interval.low) / 2:.2f}"
-        parts.append(f"{mean:.2f}{spread} (k={reproduction.finished})")
+        parts.append(f"{mean_text(reproduction.error_percent)} (k={reproduction.finished})")
     if reproduction.diverged:
         parts.append(f"{reproduction.diverged} of {reproduction.finished + reproduction.diverged} diverged")
     return ", ".join(parts) or NOTHING

@@ -7,8 +7,8 @@ from tabulate import tabulate
 from gc2l.analysis.claims import Claim, Finding, Verdict
 from gc2l.analysis.claims.power import open_part
 from gc2l.analysis.claims.report import effect_text
-from gc2l.analysis.labels import DATASETS, executions_label, model_label, paper_network_label, run_label
-from gc2l.analysis.report.costs import preset_costs
+from gc2l.analysis.costs import preset_costs
+from gc2l.analysis.labels import executions_label, mean_text, model_label, paper_label, range_label, run_label
 from gc2l.analysis.tables import ComparisonTable, Reproduction
 from gc2l.records import Record
 from gc2l.variants import VARIANTS
@@ -42,7 +42,7 @@ def error_grid(table: ComparisonTable) -> str:
             if (row.network, entry.dataset) == (network, dataset)
         }
         reported = {key: f"{entry.reported_percent:.2f}" for key, entry in entries.items()}
-        lines += _lines(f"paper: {paper_network_label(network)} on {DATASETS[dataset]}", reported, groups)
+        lines += _lines(f"paper: {paper_label(network, dataset)}", reported, groups)
         for number, run in enumerate(next(iter(entries.values())).reproductions):
             runs = {key: entry.reproductions[number] for key, entry in entries.items()}
             label = f"`{run.scale.preset}`: {run_label(run.scale.column.template)}, {_seeds(runs.values())}"
@@ -89,24 +89,20 @@ def against(findings: Findings) -> str:
 def coverage(tables: Sequence[ComparisonTable]) -> str:
     """For each table and scale how many of its cells have been run, and with how many seeds."""
     lines = []
-    for table in tables:
-        for scale in table.scales:
-            runs = table.reproductions(scale)
-            done = [run for run in runs if run.finished + run.diverged]
-            diverged = sum(run.diverged for run in runs)
-            stands_for = f"{paper_network_label(scale.column.network)} on {DATASETS[scale.column.dataset]}"
-            lines.append(
-                [
-                    table.table.replace("table", "Table "),
-                    f"`{scale.preset}`",
-                    run_label(scale.column.template),
-                    stands_for,
-                    f"{len(done)} of {len(runs)}",
-                    _seeds(done).removeprefix("k = "),
-                    str(diverged),
-                    executions_label(table.executions(scale)),
-                ]
-            )
+    for table, scale in [(one, scale) for one in tables for scale in one.scales]:
+        cells = table.reproductions(scale)
+        done = [cell for cell in cells if cell.runs]
+        line = [
+            table.table.replace("table", "Table "),
+            f"`{scale.preset}`",
+            run_label(scale.column.template),
+            paper_label(scale.column.network, scale.column.dataset),
+            f"{len(done)} of {len(cells)}",
+            _seeds(done).removeprefix("k = "),
+            str(sum(cell.diverged for cell in cells)),
+            executions_label(table.executions(scale)),
+        ]
+        lines.append(line)
     headers = ["table", "preset", "what was run", "in place of", "cells", "seeds", "diverged runs", "on"]
     return _grid(lines, headers, right=(4, 5, 6))
 
@@ -115,7 +111,7 @@ def cost_table(records: Sequence[Record]) -> str:
     """What the runs of each preset took."""
     lines = [
         [f"`{cost.preset}`", cost.hardware, cost.execution, cost.seeds, str(cost.runs), f"{cost.hours:.2f}"]
-        for cost in preset_costs(records)
+        for cost in preset_costs(records).itertuples()
     ]
     return _grid(lines, ["preset", "hardware", "execution", "seeds", "runs", "hours"], right=(4, 5))
 
@@ -128,19 +124,14 @@ def _lines(label: str, errors: Errors, groups: Sequence[int]) -> Iterator[list[s
 
 
 def _mean(run: Reproduction) -> str:
-    """The mean over the seeds, with half its interval where there is one."""
     if run.error_percent is None:
         return "diverged" if run.diverged else ""
-    interval = run.error_percent.interval
-    spread = "" if interval is None else f" ± {(interval.high - interval.low) / 2:.2f}"
-    return f"{run.error_percent.value:.2f}{spread}"
+    return mean_text(run.error_percent)
 
 
 def _seeds(runs: Iterable[Reproduction]) -> str:
     """The number of seeds that have finished, such as "k = 5" or "k = 1 to 3"; cells without any do not count."""
-    counts = [run.finished for run in runs if run.finished]
-    low, high = min(counts, default=0), max(counts, default=0)
-    return f"k = {low}" if low == high else f"k = {low} to {high}"
+    return f"k = {range_label((run.finished for run in runs if run.finished), ' to ')}"
 
 
 def _verdict(finding: Finding) -> str:
@@ -149,8 +140,7 @@ def _verdict(finding: Finding) -> str:
         return str(finding.verdict)
     where = f"{finding.basis}; missing: {finding.missing}" if finding.missing else finding.basis
     if finding.scale is not None:
-        low, high = finding.seeds
-        seeds = f"{high} seed{'' if high == 1 else 's'}" if low == high else f"{low} to {high} seeds"
+        seeds = f"{range_label(finding.seeds, ' to ')} seed{'' if finding.seeds == (1, 1) else 's'}"
         where = f"`{finding.scale.preset}` {model_label(finding.scale.column.template)}, {seeds}"
     if hangs := open_part(finding):
         part, found = hangs

@@ -1,6 +1,5 @@
 """A comparison table as text: for people (terminal, Markdown, LaTeX) and for programs (CSV)."""
 
-import csv
 import io
 from collections.abc import Callable, Mapping
 from itertools import zip_longest
@@ -18,27 +17,6 @@ from gc2l.analysis.tables import ComparisonTable, Entry, Reproduction, Row
 
 TERMINAL_WIDTH = 120
 _LATEX = str.maketrans(LATEX_ESCAPE_RULES)
-
-_CSV_FIELDS = (
-    "table",
-    "network",
-    "variant",
-    "groups",
-    "reported_parameters_millions",
-    "parameters",
-    "parameters_per_processor",
-    "dataset",
-    "reported_error_percent",
-    "preset",
-    "preset_network",
-    "preset_dataset",
-    "preset_epochs",
-    "seeds_finished",
-    "seeds_diverged",
-    "error_percent",
-    "error_percent_low",
-    "error_percent_high",
-)
 
 
 def to_terminal(table: ComparisonTable) -> str:
@@ -85,15 +63,13 @@ def to_latex(table: ComparisonTable) -> str:
 
 def to_csv(table: ComparisonTable) -> str:
     """One line for each printed error and preset, in full precision; empty fields where nothing has been run."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, _CSV_FIELDS, restval="", lineterminator="\n")
-    writer.writeheader()
-    for row in table.rows:
-        for entry in row.entries:
-            printed = _printed_fields(table, row, entry)
-            reproduced = [_reproduced_fields(run) for run in entry.reproductions]
-            writer.writerows(printed | fields for fields in reproduced or [{}])
-    return stream.getvalue()
+    rows = [
+        _csv_fields(table.table, row, entry, run)
+        for row in table.rows
+        for entry in row.entries
+        for run in entry.reproductions or (None,)
+    ]
+    return pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n")
 
 
 FORMATS: Mapping[str, Callable[[ComparisonTable], str]] = MappingProxyType(
@@ -129,9 +105,12 @@ def _escape(text: str) -> str:
     return text.translate(_LATEX)
 
 
-def _printed_fields(table: ComparisonTable, row: Row, entry: Entry) -> dict[str, object]:
+def _csv_fields(table: str, row: Row, entry: Entry, run: Reproduction | None) -> dict[str, object]:
+    template = run and run.scale.column.template
+    error = run and run.error_percent
+    interval = error and error.interval
     return {
-        "table": table.table,
+        "table": table,
         "network": row.network,
         "variant": row.variant,
         "groups": row.groups,
@@ -140,22 +119,13 @@ def _printed_fields(table: ComparisonTable, row: Row, entry: Entry) -> dict[str,
         "parameters_per_processor": row.computed.per_processor,
         "dataset": entry.dataset,
         "reported_error_percent": entry.reported_percent,
+        "preset": run and run.scale.preset,
+        "preset_network": template and model_label(template),
+        "preset_dataset": template and template.data.name,
+        "preset_epochs": template and template.training.epochs,
+        "seeds_finished": run and run.finished,
+        "seeds_diverged": run and run.diverged,
+        "error_percent": error and error.value,
+        "error_percent_low": interval and interval.low,
+        "error_percent_high": interval and interval.high,
     }
-
-
-def _reproduced_fields(run: Reproduction) -> dict[str, object]:
-    template = run.scale.column.template
-    fields: dict[str, object] = {
-        "preset": run.scale.preset,
-        "preset_network": model_label(template),
-        "preset_dataset": template.data.name,
-        "preset_epochs": template.training.epochs,
-        "seeds_finished": run.finished,
-        "seeds_diverged": run.diverged,
-    }
-    if run.error_percent is not None:
-        fields["error_percent"] = run.error_percent.value
-        if run.error_percent.interval is not None:
-            fields["error_percent_low"] = run.error_percent.interval.low
-            fields["error_percent_high"] = run.error_percent.interval.high
-    return fields

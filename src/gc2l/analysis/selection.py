@@ -1,19 +1,29 @@
 """Finding the runs that stand for a row of the paper."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from gc2l.cells import Column
+from gc2l.cells import Column, Preset
 from gc2l.cells.cell import configuration_hash
+from gc2l.paper import reported_rows
 from gc2l.records import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """A column of the preset named `preset`, which stands for one network and data set of the paper."""
+
+    preset: str
+    column: Column
 
 
 class RunIndex:
     """The records by preset and by configuration without its seed.
 
     Args:
-        records: of any number of presets; those of changed configurations are simply never asked for.
+        records: of any number of presets; records whose configuration no preset has are never returned.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -29,6 +39,24 @@ class RunIndex:
         cell = column.cell(variant, groups, seed=1)
         runs = self._runs.get((cell.preset, _seedless_hash(cell.configuration())), {})
         return tuple(runs[seed] for seed in sorted(runs))
+
+    def scales(self, presets: Mapping[str, Preset], table: str) -> tuple[Scale, ...]:
+        """Every preset's column that stands for a column of `table` and has at least one record in it.
+
+        Raises:
+            ValueError: an unknown table.
+        """
+        rows = reported_rows(table)
+        return tuple(
+            Scale(preset=name, column=column)
+            for name, preset in presets.items()
+            for column in preset.columns
+            if any(
+                self.runs(column, row.variant, row.groups)
+                for row in rows
+                if (row.network, row.dataset) == (column.network, column.dataset)
+            )
+        )
 
 
 def seeds_by_execution(records: Iterable[Record]) -> dict[str, tuple[int, ...]]:

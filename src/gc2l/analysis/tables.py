@@ -4,25 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from gc2l.analysis.selection import RunIndex, seeds_by_execution
+from gc2l.analysis.selection import RunIndex, Scale, seeds_by_execution
 from gc2l.analysis.statistics import Estimate, mean_interval
-from gc2l.cells import Column, Preset
+from gc2l.cells import Preset
 from gc2l.paper import ReportedRow, reported_rows
 from gc2l.paper.parameter_count import ParameterCount
 from gc2l.records import Record
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scale:
-    """A preset's stand-in for one network and data set of the paper, of which there are records.
-
-    Attributes:
-        preset: the preset's name.
-        column: its column.
-    """
-
-    preset: str
-    column: Column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,16 +19,22 @@ class Reproduction:
     Attributes:
         scale: where the runs come from.
         error_percent: mean over the finished seeds with its interval; None when no run has finished.
-        finished: number of finished runs.
-        diverged: number of diverged runs.
-        executions: the seeds of each device and precision.
+        runs: by seed.
     """
 
     scale: Scale
     error_percent: Estimate | None
-    finished: int
-    diverged: int
-    executions: Mapping[str, tuple[int, ...]]
+    runs: tuple[Record, ...]
+
+    @property
+    def finished(self) -> int:
+        """The number of finished runs."""
+        return 0 if self.error_percent is None else self.error_percent.count
+
+    @property
+    def diverged(self) -> int:
+        """The number of diverged runs."""
+        return len(self.runs) - self.finished
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +72,10 @@ class ComparisonTable:
     rows: tuple[Row, ...]
     scales: tuple[Scale, ...]
 
+    def networks(self) -> dict[str, tuple[Row, ...]]:
+        """The rows of each network."""
+        return {network: tuple(rows) for network, rows in groupby(self.rows, key=lambda row: row.network)}
+
     def reproductions(self, scale: Scale) -> list[Reproduction]:
         """Those of one scale, in the order of the rows."""
         entries = (entry for row in self.rows for entry in row.entries)
@@ -86,11 +83,7 @@ class ComparisonTable:
 
     def executions(self, scale: Scale) -> dict[str, tuple[int, ...]]:
         """The seeds that one scale has of each device and precision."""
-        seeds: dict[str, set[int]] = {}
-        for run in self.reproductions(scale):
-            for name, of in run.executions.items():
-                seeds.setdefault(name, set()).update(of)
-        return {name: tuple(sorted(of)) for name, of in seeds.items()}
+        return seeds_by_execution(run for found in self.reproductions(scale) for run in found.runs)
 
 
 def comparison_table(
@@ -111,63 +104,31 @@ def comparison_table(
     Raises:
         ValueError: an unknown table, a row without computed parameters, or the same run twice.
     """
-    reported = reported_rows(table)
     index = RunIndex(records)
-    scales = tuple(
-        Scale(preset=name, column=column)
-        for name, preset in presets.items()
-        for column in preset.columns
-        if any(index.runs(column, row.variant, row.groups) for row in reported if _stands_for(column, row))
-    )
-    rows = tuple(_row(list(printed), scales, index, computed) for _, printed in groupby(reported, key=_key))
-    return ComparisonTable(table=table, rows=rows, scales=scales)
-
-
-def _key(row: ReportedRow) -> tuple[str, str, int]:
-    return row.network, row.variant, row.groups
-
-
-def _stands_for(column: Column, row: ReportedRow) -> bool:
-    return (column.network, column.dataset) == (row.network, row.dataset)
-
-
-def _row(
-    printed: list[ReportedRow],
-    scales: Sequence[Scale],
-    index: RunIndex,
-    computed: Mapping[tuple[str, str, int], ParameterCount],
-) -> Row:
-    first = printed[0]
-    if _key(first) not in computed:
-        raise ValueError(f"computed has no parameters for {_key(first)}")
-    entries = (
-        Entry(
-            dataset=row.dataset,
-            reported_percent=row.error_percent,
-            reproductions=tuple(
-                _reproduction(scale, index.runs(scale.column, row.variant, row.groups))
-                for scale in scales
-                if _stands_for(scale.column, row)
-            ),
+    scales = index.scales(presets, table)
+    rows = []
+    for key, group in groupby(reported_rows(table), key=lambda row: (row.network, row.variant, row.groups)):
+        if key not in computed:
+            raise ValueError(f"computed has no parameters for {key}")
+        printed = tuple(group)
+        row = Row(
+            network=printed[0].network,
+            variant=printed[0].variant,
+            groups=printed[0].groups,
+            reported_millions=printed[0].parameters_millions,
+            computed=computed[key],
+            entries=tuple(_entry(one, scales, index) for one in printed),
         )
-        for row in printed
-    )
-    return Row(
-        network=first.network,
-        variant=first.variant,
-        groups=first.groups,
-        reported_millions=first.parameters_millions,
-        computed=computed[_key(first)],
-        entries=tuple(entries),
-    )
+        rows.append(row)
+    return ComparisonTable(table=table, rows=tuple(rows), scales=scales)
 
 
-def _reproduction(scale: Scale, runs: Sequence[Record]) -> Reproduction:
-    errors = [run.test.error_percent for run in runs if run.test is not None]
-    return Reproduction(
-        scale=scale,
-        error_percent=mean_interval(errors) if errors else None,
-        finished=len(errors),
-        diverged=len(runs) - len(errors),
-        executions=seeds_by_execution(runs),
-    )
+def _entry(row: ReportedRow, scales: Sequence[Scale], index: RunIndex) -> Entry:
+    reproductions = []
+    for scale in scales:
+        if (scale.column.network, scale.column.dataset) == (row.network, row.dataset):
+            runs = index.runs(scale.column, row.variant, row.groups)
+            errors = [run.test.error_percent for run in runs if run.test is not None]
+            mean = mean_interval(errors) if errors else None
+            reproductions.append(Reproduction(scale=scale, error_percent=mean, runs=runs))
+    return Entry(dataset=row.dataset, reported_percent=row.error_percent, reproductions=tuple(reproductions))

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 from gc2l.analysis.claims.network_approximation import Approximation
 from gc2l.analysis.claims.verdict import Part, Verdict, combine
-from gc2l.analysis.labels import DATASETS, paper_network_label, run_label
-from gc2l.analysis.selection import RunIndex
-from gc2l.analysis.tables import Scale
+from gc2l.analysis.selection import RunIndex, Scale
 from gc2l.cells import Preset
 from gc2l.paper import reported_rows
 from gc2l.records import Record, ScalingRecord, WireRecord
@@ -56,16 +54,13 @@ class Evidence:
     def scales(self, table: str) -> tuple["ScaleRuns", ...]:
         """Every preset's column that stands for a column of `table` and has at least one record in it."""
         found = []
-        for name, preset in self.presets.items():
-            for column in preset.columns:
-                printed = tuple(
-                    (row.variant, row.groups)
-                    for row in reported_rows(table)
-                    if (row.network, row.dataset) == (column.network, column.dataset)
-                )
-                if any(self.index.runs(column, variant, groups) for variant, groups in printed):
-                    scale = Scale(preset=name, column=column)
-                    found.append(ScaleRuns(scale=scale, index=self.index, convolutions=printed))
+        for scale in self.index.scales(self.presets, table):
+            printed = tuple(
+                (row.variant, row.groups)
+                for row in reported_rows(table)
+                if (row.network, row.dataset) == (scale.column.network, scale.column.dataset)
+            )
+            found.append(ScaleRuns(scale=scale, index=self.index, convolutions=printed))
         return tuple(found)
 
 
@@ -138,10 +133,3 @@ class Claim:
     statement: str
     test: str
     evaluate: Callable[[Evidence], tuple[Finding, ...]]
-
-
-def scale_text(scale: Scale) -> str:
-    """The scale in words, such as "mini: WideResNet-10-4 on CIFAR-10, 4 epochs, for WideResNet-28-10 on CIFAR-10"."""
-    column = scale.column
-    stands_for = f"{paper_network_label(column.network)} on {DATASETS[column.dataset]}"
-    return f"{scale.preset}: {run_label(column.template)}, for {stands_for}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from gc2l.analysis.claims.claim import Claim, Evidence, Finding
-from gc2l.analysis.claims.verdict import Claimed, Part, decide_exactly
+from gc2l.analysis.claims.verdict import Claimed, exact_part
 
 NETWORK = "wide_resnet_28_10"
 _PRINTED_EXTRA_PERCENT = {16: 10.3, 2: 0.5}
@@ -13,20 +13,11 @@ def _a3(evidence: Evidence) -> tuple[Finding, ...]:
     """The paper's bounds have one decimal, and so has the number that is held against them."""
     parts = []
     for groups, bound in _PRINTED_EXTRA_PERCENT.items():
-        two_level = evidence.parameters[NETWORK, "gc2l", groups]
-        group = evidence.parameters[NETWORK, "gc", groups]
+        two_level, group = (evidence.parameters[NETWORK, variant, groups] for variant in ("gc2l", "gc"))
         percent = 100 * (two_level / group - 1)
-        rounded = round(percent, 1)
-        claimed = Claimed("<=", bound)
-        part = Part(
-            name=f"n = {groups}: parameters of GC-2L beyond those of GC",
-            verdict=decide_exactly(rounded, claimed),
-            claimed=claimed,
-            unit="percent",
-            effect=rounded,
-            note=f"{two_level:,} and {group:,} parameters, {percent:.3f} % before rounding",
-        )
-        parts.append(part)
+        name = f"n = {groups}: parameters of GC-2L beyond those of GC"
+        note = f"{two_level:,} and {group:,} parameters, {percent:.3f} % before rounding"
+        parts.append(exact_part(name, round(percent, 1), Claimed("<=", bound), "percent", note))
     return (Finding(parts=tuple(parts)),)
 
 
@@ -34,17 +25,10 @@ def _deviations(claim: str) -> Callable[[Evidence], tuple[Finding, ...]]:
     """The evaluation of a claim that two computations are the same: every deviation within rounding."""
 
     def evaluate(evidence: Evidence) -> tuple[Finding, ...]:
-        parts = []
-        for deviation in evidence.deviations[claim]:
-            claimed = Claimed("<=", deviation.tolerance)
-            part = Part(
-                name=deviation.name,
-                verdict=decide_exactly(deviation.value, claimed),
-                claimed=claimed,
-                unit="of the largest output",
-                effect=deviation.value,
-            )
-            parts.append(part)
+        parts = (
+            exact_part(one.name, one.value, Claimed("<=", one.tolerance), "of the largest output")
+            for one in evidence.deviations[claim]
+        )
         return (Finding(parts=tuple(parts)),)
 
     return evaluate

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import exp, hypot, inf, log, prod
 
 from gc2l.analysis.claims.claim import Claim, Evidence, Finding
-from gc2l.analysis.claims.verdict import Claimed, Part, Verdict, decide_exactly
+from gc2l.analysis.claims.verdict import Claimed, Part, Verdict, exact_part
 from gc2l.analysis.scaling import CostModel, fit_cost_model
 from gc2l.paper import reported_rows, reported_speedup
 from gc2l.records import ScalingRecord, ShareTime, Timing, WireCount, WireRecord
@@ -95,14 +95,8 @@ def _ratio(
     if hidden := [*hidden_above, *hidden_below]:
         notes.append(f"launch-bound, the device may take less: {_names(hidden)}")
     agree = claimed.holds(low) == claimed.holds(high) and fewest >= FEWEST_STEPS
-    return Part(
-        name=name,
-        verdict=decide_exactly(value, claimed) if agree else Verdict.INCONCLUSIVE,
-        claimed=claimed,
-        unit="times",
-        effect=value,
-        note="; ".join(notes),
-    )
+    part = exact_part(name, value, claimed, "times", "; ".join(notes))
+    return part if agree else replace(part, verdict=Verdict.INCONCLUSIVE)
 
 
 def _reach(slower: Sequence[Timing], faster: Sequence[Timing]) -> float:
@@ -157,14 +151,9 @@ def _beyond(counts: dict[tuple[str, int], WireCount], n: int, wire: WireRecord) 
         for name in ("sc", "shuffle")
         if (other := counts.get((name, n)))
     )
-    return Part(
-        name=f"n = {n}: bytes beyond one channel per group and layer, each way, and the logits",
-        verdict=decide_exactly(effect, NOTHING),
-        claimed=NOTHING,
-        unit="bytes",
-        effect=effect,
-        note=f"{own.calls} collectives of {wire.network} on {wire.ranks} ranks, {sent:,} bytes; that is {shares}",
-    )
+    name = f"n = {n}: bytes beyond one channel per group and layer, each way, and the logits"
+    note = f"{own.calls} collectives of {wire.network} on {wire.ranks} ranks, {sent:,} bytes; that is {shares}"
+    return exact_part(name, effect, NOTHING, "bytes", note)
 
 
 CLAIMS = (

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from tabulate import tabulate
 
-from gc2l.analysis.claims.claim import Claim, Finding, scale_text
+from gc2l.analysis.claims.claim import Claim, Finding
 from gc2l.analysis.claims.power import Outlook, open_part, outlook
 from gc2l.analysis.claims.verdict import RULES, Part, Verdict, holm_of
-from gc2l.analysis.labels import estimate_text
+from gc2l.analysis.labels import estimate_text, range_label, scale_label
 from gc2l.analysis.render import TERMINAL_WIDTH
-from gc2l.analysis.tables import Scale
+from gc2l.analysis.selection import Scale
 
 Findings = Sequence[tuple[Claim, tuple[Finding, ...]]]
 
@@ -119,15 +119,12 @@ def _against(part: Part) -> tuple[bool, bool, float, float]:
 
 def _scale(finding: Finding) -> str:
     if finding.scale is not None:
-        return scale_text(finding.scale)
+        return scale_label(finding.scale)
     return finding.basis if finding.parts else "-"
 
 
 def _seeds(finding: Finding) -> str:
-    low, high = finding.seeds
-    if finding.scale is None:
-        return "-"
-    return str(low) if low == high else f"{low}-{high}"
+    return "-" if finding.scale is None else range_label(finding.seeds, "-")
 
 
 def effect_text(part: Part) -> str:

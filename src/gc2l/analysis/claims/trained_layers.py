@@ -5,7 +5,7 @@ from statistics import fmean
 
 from gc2l.analysis.claims.claim import Claim, Evidence, Finding
 from gc2l.analysis.claims.network_approximation import Approximation, by_groups
-from gc2l.analysis.claims.verdict import Claimed, Part, decide, p_against
+from gc2l.analysis.claims.verdict import Claimed, Part, estimated_part
 from gc2l.analysis.statistics import Estimate, mean_interval, paired_difference
 from gc2l.paper import TABLES
 
@@ -54,18 +54,8 @@ def _against_chance(measured: Sequence[Approximation]) -> str:
 
 
 def _part(name: str, effect: Estimate, unit: str, measured: Sequence[Approximation], note: str) -> Part:
-    return Part(
-        name=name,
-        verdict=decide(effect, ABOVE),
-        claimed=ABOVE,
-        unit=unit,
-        effect=effect.value,
-        interval=effect.interval,
-        p_against=p_against(effect, ABOVE),
-        seeds=tuple(one.seed for one in measured),
-        runs=tuple(one.identity for one in measured),
-        note=note,
-    )
+    seeds, runs = tuple(one.seed for one in measured), tuple(one.identity for one in measured)
+    return estimated_part(name, effect, ABOVE, unit, diverged=False, seeds=seeds, runs=runs, note=note)
 
 
 CLAIMS = (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import stats
@@ -99,6 +99,27 @@ class Part:
     lacks: tuple[tuple[str, int], ...] = ()
     diverged: bool = False
     note: str = ""
+
+
+def exact_part(name: str, value: float, claimed: Claimed, unit: str, note: str = "") -> Part:
+    """A part whose number no chance plays a part in."""
+    verdict = decide_exactly(value, claimed)
+    return Part(name=name, verdict=verdict, claimed=claimed, unit=unit, effect=value, note=note)
+
+
+def estimated_part(name: str, effect: Estimate, claimed: Claimed, unit: str, *, diverged: bool, **fields: Any) -> Part:
+    """A part whose number is estimated over seeds; `fields` are further ones of `Part`."""
+    return Part(
+        name=name,
+        verdict=Verdict.INCONCLUSIVE if diverged else decide(effect, claimed),
+        claimed=claimed,
+        unit=unit,
+        effect=effect.value,
+        interval=effect.interval,
+        p_against=p_against(effect, claimed),
+        diverged=diverged,
+        **fields,
+    )
 
 
 def decide(effect: Estimate, claimed: Claimed) -> Verdict:

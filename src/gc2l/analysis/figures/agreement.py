@@ -6,8 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from gc2l.analysis.figures.points import Source, missing_note, paper_columns, paper_label, reported, reproduced
+from gc2l.analysis.figures.points import Source, missing_note, paper_columns, reported, reproduced
 from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled, ticks
+from gc2l.analysis.labels import paper_label
 from gc2l.analysis.selection import RunIndex
 from gc2l.cells import Preset
 from gc2l.variants import VARIANTS

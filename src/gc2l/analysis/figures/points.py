@@ -3,12 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from gc2l.analysis.claims.claim import scale_text
-from gc2l.analysis.labels import DATASETS, model_label, paper_network_label
-from gc2l.analysis.selection import RunIndex
+from gc2l.analysis.labels import (
+    DATASETS,
+    data_label,
+    model_label,
+    paper_label,
+    paper_network_label,
+    range_label,
+    scale_label,
+)
+from gc2l.analysis.selection import RunIndex, Scale
 from gc2l.analysis.statistics import Estimate, mean_interval
-from gc2l.analysis.tables import Scale
-from gc2l.cells import Column, Preset
+from gc2l.cells import Preset
 from gc2l.paper import GROUPS, TABLES, reported_rows
 from gc2l.records import Record
 from gc2l.variants import VARIANTS
@@ -65,11 +71,6 @@ class Source:
 def paper_columns(*tables: str) -> tuple[tuple[str, str], ...]:
     """The (network, data set) pairs of some tables of the paper, each once."""
     return tuple(dict.fromkeys((row.network, row.dataset) for table in tables for row in reported_rows(table)))
-
-
-def paper_label(network: str, dataset: str) -> str:
-    """For example "WideResNet-28-10 on CIFAR-10"."""
-    return f"{paper_network_label(network)} on {DATASETS[dataset]}"
 
 
 def reported(network: str, dataset: str) -> Source:
@@ -133,9 +134,7 @@ def missing_note(columns: Sequence[tuple[str, str]], present: Sequence[tuple[str
 def scale_title(scale: Scale, runs: Mapping[tuple[str, int], Sequence[Record]]) -> str:
     """Two lines for a panel, such as "mini: WideResNet-10-4, k = 3" and "CIFAR-10, 4 epochs"."""
     template = scale.column.template
-    epochs = template.training.epochs
-    length = f"{epochs} epoch" if epochs == 1 else f"{epochs} epochs"
-    return f"{scale.preset}: {model_label(template)}, {_seeds(runs)}\n{_images(scale.column)}, {length}"
+    return f"{scale.preset}: {model_label(template)}, {_seeds(runs)}\n{data_label(template)}"
 
 
 def scale_note(scale: Scale, runs: Mapping[tuple[str, int], Sequence[Record]]) -> str:
@@ -147,12 +146,7 @@ def scale_note(scale: Scale, runs: Mapping[tuple[str, int], Sequence[Record]]) -
         if run.status == "diverged"
     ]
     left_out = f"; diverged and left out: {'; '.join(diverged)}" if diverged else ""
-    return f"Preset {scale_text(scale)}; {_seeds(runs)}{left_out}."
-
-
-def _images(column: Column) -> str:
-    data = column.template.data
-    return DATASETS[data.name] if data.image_size is None else f"{DATASETS[data.name]} at {data.image_size} px"
+    return f"Preset {scale_label(scale)}; {_seeds(runs)}{left_out}."
 
 
 def _finished(runs: Sequence[Record]) -> list[Record]:
@@ -162,8 +156,7 @@ def _finished(runs: Sequence[Record]) -> list[Record]:
 def _seeds(runs: Mapping[tuple[str, int], Sequence[Record]]) -> str:
     """How many seeds have finished behind each point: "k = 3", or "k = 1-3" with a dash."""
     counts = [len(finished) for found in runs.values() if (finished := _finished(found))]
-    low, high = min(counts, default=0), max(counts, default=0)
-    return f"k = {low}" if low == high else f"k = {low}\N{EN DASH}{high}"
+    return "k = " + range_label(counts, "\N{EN DASH}")
 
 
 def _point(convolution: tuple[str, int], finished: Sequence[Record]) -> Point:
