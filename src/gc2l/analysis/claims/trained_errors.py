@@ -41,6 +41,7 @@ class AtEveryScale:
     slopes: tuple[Slope, ...] = ()
 
     def __call__(self, evidence: Evidence) -> tuple[Finding, ...]:
+        """The findings; one without parts where no scale has a run."""
         if findings := tuple(map(self._finding, evidence.scales(self.table))):
             return findings
         name = self.table.replace("table", "Table ")

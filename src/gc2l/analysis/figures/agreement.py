@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from gc2l.analysis.figures.points import Source, missing_note, paper_columns, reported, reproduced
-from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled, ticks
+from gc2l.analysis.figures.points import Source, draw_sources, paper_columns, reported, reproduced
+from gc2l.analysis.figures.style import draw_interval, mark, panels, placeholder, styled, ticks
 from gc2l.analysis.labels import paper_label
 from gc2l.analysis.selection import RunIndex
 from gc2l.cells import Preset
@@ -31,15 +31,8 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> float | None:
 
 def error_pairs(source: Source) -> dict[tuple[str, int], tuple[float, float]]:
     """(reported, mean reproduced) error in percent of every convolution that has both."""
-    printed = {
-        (point.variant, point.groups): point.errors_percent[0]
-        for point in reported(source.network, source.dataset).points
-    }
-    return {
-        key: (printed[key], point.error.value)
-        for point in source.points
-        if (key := (point.variant, point.groups)) in printed
-    }
+    printed = {point.key: point.error.value for point in reported(source.network, source.dataset).points}
+    return {point.key: (printed[point.key], point.error.value) for point in source.points if point.key in printed}
 
 
 @styled
@@ -47,17 +40,10 @@ def reported_against_reproduced(presets: Mapping[str, Preset], index: RunIndex) 
     """One panel per scale."""
     columns = paper_columns("table1", "table3", "table4")
     runs = reproduced(columns, presets, index)
-    notes = missing_note(columns, [(source.network, source.dataset) for source in runs])
     figure, axes = panels(max(len(runs), 1), panel_height=2.7 if runs else 0.6)
     if not runs:
         placeholder(axes[0], "no run is recorded yet")
-    for place, source in zip(axes, runs, strict=False):
-        _draw(place, source)
-    handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
-    if handles:
-        figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=len(handles))
-    add_caption(figure, (_CAPTION, *(source.note for source in runs), *notes))
-    return figure
+    return draw_sources(figure, axes[: len(runs)], runs, _draw, columns, _CAPTION)
 
 
 def _draw(axes: Axes, source: Source) -> None:
@@ -69,28 +55,17 @@ def _draw(axes: Axes, source: Source) -> None:
         placeholder(axes, "no finished run")
         return
     for variant in VARIANTS:
-        points = [point for point in source.of(variant) if (variant, point.groups) in pairs]
+        points = [point for point in source.of(variant) if point.key in pairs]
         if not points:
             continue
         look = mark(variant)
-        x, y = zip(*(pairs[variant, point.groups] for point in points), strict=True)
-        axes.plot(x, y, color=look.color, linestyle=look.linestyle, linewidth=0.9, marker=look.marker, markersize=0)
+        x, y = zip(*(pairs[point.key] for point in points), strict=True)
+        axes.plot(x, y, **look.line, linewidth=0.9, markersize=0)
         for point, reported_error in zip(points, x, strict=True):
-            if point.error.interval is not None:
-                axes.vlines(
-                    reported_error, point.error.interval.low, point.error.interval.high, color=look.color, linewidth=0.8
-                )
-        axes.scatter(
-            x,
-            y,
-            s=[_AREAS[point.groups] for point in points],
-            color=look.color,
-            marker=look.marker,
-            edgecolors="white",
-            linewidths=0.5,
-            label=VARIANTS[variant].label,
-            zorder=3,
-        )
+            draw_interval(axes, reported_error, point.error.interval, look.color, linewidth=0.8)
+        areas = [_AREAS[point.groups] for point in points]
+        edges = {"edgecolors": "white", "linewidths": 0.5, "zorder": 3}
+        axes.scatter(x, y, areas, look.color, look.marker, label=VARIANTS[variant].label, **edges)
     means = [mean for _, mean in pairs.values()]
     margin = 0.1 * (max(means) - min(means)) or 1
     axes.set_ylim(min(means) - margin, max(means) + margin)

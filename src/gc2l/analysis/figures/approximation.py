@@ -5,11 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
 from gc2l.analysis.claims.network_approximation import Approximation, by_groups
 from gc2l.analysis.figures.points import paper_columns, scale_note, scale_title, scales
-from gc2l.analysis.figures.style import FAINT, add_caption, mark, panels, placeholder, styled, ticks
+from gc2l.analysis.figures.style import (
+    FAINT,
+    WHITE_EDGE,
+    add_caption,
+    draw_interval,
+    empty_figure,
+    groups_axis,
+    mark,
+    styled,
+    ticks,
+)
 from gc2l.analysis.selection import RunIndex
 from gc2l.analysis.statistics import mean_interval
 from gc2l.cells import Preset
@@ -38,41 +47,23 @@ def layer_approximation(
         if ("sc", 1) in runs and (measured := by_groups(approximations, runs["sc", 1]))
     ]
     if not networks:
-        figure, (axes,) = panels(1, panel_height=0.6)
-        placeholder(axes, "no trained network is measured yet")
-        add_caption(figure, (_CAPTION,))
-        return figure
+        return empty_figure("no trained network is measured yet", (_CAPTION,))
     figure = Figure(figsize=(_WIDTHS[min(len(networks), 3) - 1], 4.0), layout="constrained")
     grid = figure.subplots(2, len(networks), sharex="col", sharey="row", squeeze=False)
     for (above, below), (scale, runs, measured) in zip(grid.T, networks, strict=True):
         above.set_title(scale_title(scale, runs), loc="left")
-        _draw_errors(above, measured)
-        _draw_share(below, measured)
+        _draw(above, "gc", measured, lambda one: 100 * one.gc, lambda one: 100 * one.random_gc)
+        _draw(above, "gc2l", measured, lambda one: 100 * one.gc2l, lambda one: 100 * one.random_gc2l)
+        _draw(below, "gc2l", measured, lambda one: one.restored_percent, lambda one: one.random_restored_percent)
+        groups_axis(below, list(measured))
     grid[1, 0].set_ylim(bottom=0)  # of the whole row, once all of it is drawn
     grid[0, 0].set_ylabel("squared error (%)")
     grid[1, 0].set_ylabel("restored (% of GC's error)")
-    looks = {VARIANTS[variant].label: mark(variant) for variant in ("gc", "gc2l")}
-    handles = [
-        Line2D([], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=label)
-        for label, look in looks.items()
-    ]
+    handles = [Line2D([], [], **mark(variant).line, label=VARIANTS[variant].label) for variant in ("gc", "gc2l")]
     handles.append(Line2D([], [], color=FAINT, linestyle=":", label="random weights"))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
     add_caption(figure, (_CAPTION, *(scale_note(scale, runs) for scale, runs, _ in networks)))
     return figure
-
-
-def _draw_errors(axes: Axes, measured: Measured) -> None:
-    _draw(axes, "gc", measured, lambda one: 100 * one.gc, lambda one: 100 * one.random_gc)
-    _draw(axes, "gc2l", measured, lambda one: 100 * one.gc2l, lambda one: 100 * one.random_gc2l)
-
-
-def _draw_share(axes: Axes, measured: Measured) -> None:
-    _draw(axes, "gc2l", measured, lambda one: one.restored_percent, lambda one: one.random_restored_percent)
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(list(measured), [str(groups) for groups in measured])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("groups n")
 
 
 def _draw(
@@ -83,24 +74,11 @@ def _draw(
     of_random: Callable[[Approximation], float],
 ) -> None:
     look = mark(variant)
+    groups = list(measured)
+    random = [mean_interval([of_random(one) for one in found]).value for found in measured.values()]
+    axes.plot(groups, random, color=look.color, linestyle=":", linewidth=1)
     estimates = [mean_interval([of(one) for one in found]) for found in measured.values()]
-    axes.plot(
-        list(measured),
-        [mean_interval([of_random(one) for one in found]).value for found in measured.values()],
-        color=look.color,
-        linestyle=":",
-        linewidth=1,
-    )
-    axes.plot(
-        list(measured),
-        [estimate.value for estimate in estimates],
-        color=look.color,
-        marker=look.marker,
-        linestyle=look.linestyle,
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-    )
-    for groups, estimate in zip(measured, estimates, strict=True):
-        if estimate.interval is not None:
-            axes.vlines(groups, estimate.interval.low, estimate.interval.high, color=look.color, linewidth=0.9)
+    axes.plot(groups, [estimate.value for estimate in estimates], **look.line | WHITE_EDGE)
+    for n, estimate in zip(groups, estimates, strict=True):
+        draw_interval(axes, n, estimate.interval, look.color, linewidth=0.9)
     axes.yaxis.set_major_locator(ticks())

@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
-from gc2l.analysis.figures.points import Point, Source, missing_note, paper_columns, reported, reproduced
-from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled, ticks
+from gc2l.analysis.figures.points import Point, Source, draw_sources, paper_columns, reported, reproduced
+from gc2l.analysis.figures.style import WHITE_EDGE, groups_axis, mark, panels, placeholder, styled, ticks
 from gc2l.analysis.selection import RunIndex
 from gc2l.analysis.statistics import Estimate, slope
 from gc2l.cells import Preset
@@ -26,40 +25,17 @@ _CAPTION = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fit:
-    """The least-squares line of error (percent) against log2 n."""
-
-    slope: Estimate
-    intercept: float
-
-    def at(self, groups: int) -> float:
-        """The error on the line."""
-        return self.intercept + self.slope.value * math.log2(groups)
-
-
-def fit(points: Sequence[Point]) -> Fit | None:
-    """The line through every error of these points; None where too few were run for a slope with an interval."""
-    pairs = [(math.log2(point.groups), error) for point in points for error in point.errors_percent]
-    x, y = [log for log, _ in pairs], [error for _, error in pairs]
-    if len(pairs) < 3 or len(set(x)) < 2:
-        return None
-    estimate = slope(x, y)
-    return Fit(slope=estimate, intercept=float(np.mean(y) - estimate.value * np.mean(x)))
-
-
 @styled
 def error_against_groups(table: str, presets: Mapping[str, Preset], index: RunIndex) -> Figure:
     """The comparison of a table ("table3" is Figure 5, "table4" Figure 7): the paper's panels, then one per scale."""
     columns = paper_columns(table)
-    runs = reproduced(columns, presets, index)
-    figure, axes = panels(len(columns) + len(runs), panel_height=3.1)
-    sources = (*(reported(*column) for column in columns), *runs)
-    groups = [n for n in GROUPS if n <= max(point.groups for source in sources for point in source.points)]
-    for place, source in zip(axes, sources, strict=True):
-        _draw(place, source, groups)
-    notes = missing_note(columns, [(source.network, source.dataset) for source in runs])
-    add_caption(figure, (_CAPTION, *(source.note for source in runs), *notes))
+    sources = (*(reported(*column) for column in columns), *reproduced(columns, presets, index))
+    figure, axes = panels(len(sources), panel_height=3.1)
+    most = max(point.groups for source in sources for point in source.points)
+    groups = [n for n in GROUPS if n <= most]
+    draw_sources(
+        figure, axes, sources, lambda place, source: _draw(place, source, groups), columns, _CAPTION, key=False
+    )
     return figure
 
 
@@ -74,49 +50,42 @@ def _draw(axes: Axes, source: Source, groups: Sequence[int]) -> None:
     heights = [height for line in axes.get_lines() for height in np.asarray(line.get_ydata())]
     margin = 0.07 * (max(heights) - min(heights)) or 1
     axes.set_ylim(min(heights) - margin, max(heights) + margin)
-    axes.set_xscale("log", base=2)
+    groups_axis(axes, groups)
     axes.set_xlim(0.85, 1.18 * max(groups))
-    axes.set_xticks(groups, [str(n) for n in groups])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("groups n")
     axes.yaxis.set_major_locator(ticks())
     axes.set_ylabel("test error (%)")
-    # Below the axis, where no run can lie under it.
-    axes.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(-0.16, -0.24),
-        borderaxespad=0,
-        labelspacing=0.3,
-        title="slope per doubling of n [95 %]",
-        alignment="left",
-    )
+    # Below the axis, where it covers no run.
+    place = {"loc": "upper left", "bbox_to_anchor": (-0.16, -0.24), "borderaxespad": 0, "alignment": "left"}
+    axes.legend(handles=handles, **place, labelspacing=0.3, title="slope per doubling of n [95 %]")
 
 
 def _draw_variant(axes: Axes, variant: str, points: Sequence[Point]) -> Line2D:
     """Draw the points of one variant and return its entry of the legend."""
     look, label = mark(variant), VARIANTS[variant].label
     n = [point.groups for point in points]
-    axes.plot(
-        n,
-        [point.error.value for point in points],
-        color=look.color,
-        marker=look.marker,
-        linestyle="none",
-        markeredgecolor="white",
-        markeredgewidth=0.5,
-        label=label,
-        zorder=3,
-    )
+    means = [point.error.value for point in points]
+    axes.plot(n, means, **look.line | WHITE_EDGE | {"linestyle": "none"}, label=label, zorder=3)
     _draw_band(axes, points, look.color)
-    line = None if variant == "sc" else fit(points)
-    if line is not None:
-        axes.plot(
-            n, [line.at(groups) for groups in n], color=look.color, linestyle=look.linestyle, label=f"fit {label}"
-        )
     if variant != "sc":
-        label += f"  {_text(line)}"
-    return Line2D([], [], color=look.color, marker=look.marker, linestyle=look.linestyle, label=label)
+        text = "too few for a slope"
+        if line := _fit(points):
+            estimate, intercept = line
+            heights = [intercept + estimate.value * math.log2(groups) for groups in n]
+            axes.plot(n, heights, color=look.color, linestyle=look.linestyle, label=f"fit {label}")
+            if interval := estimate.interval:
+                text = f"{estimate.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+        label += f"  {text}".replace("-", "\N{MINUS SIGN}")
+    return Line2D([], [], **look.line, label=label)
+
+
+def _fit(points: Sequence[Point]) -> tuple[Estimate, float] | None:
+    """Slope and intercept of every error (percent) against log2 n; None where too few were run for an interval."""
+    pairs = [(math.log2(point.groups), error) for point in points for error in point.errors_percent]
+    x, y = [log for log, _ in pairs], [error for _, error in pairs]
+    if len(pairs) < 3 or len(set(x)) < 2:
+        return None
+    estimate = slope(x, y)
+    return estimate, float(np.mean(y) - estimate.value * np.mean(x))
 
 
 def _draw_band(axes: Axes, points: Sequence[Point], color: str) -> None:
@@ -130,10 +99,3 @@ def _draw_band(axes: Axes, points: Sequence[Point], color: str) -> None:
         axes.vlines(points[0].groups, low, high, color=color, alpha=0.4, linewidth=2)
     else:
         axes.fill_between([point.groups for point in points], low, high, color=color, alpha=0.15, linewidth=0)
-
-
-def _text(line: Fit | None) -> str:
-    if line is None or line.slope.interval is None:
-        return "too few for a slope"
-    interval = line.slope.interval
-    return f"{line.slope.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]".replace("-", "\N{MINUS SIGN}")

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from gc2l.analysis.figures.points import missing_note, paper_columns, scale_note, scale_title, scales
-from gc2l.analysis.figures.style import add_caption, mark, panels, placeholder, styled
+from gc2l.analysis.figures.style import add_caption, add_legend, empty_figure, mark, styled
 from gc2l.analysis.selection import RunIndex
 from gc2l.cells import Preset
 from gc2l.paper import GROUPS
@@ -36,24 +35,19 @@ def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
     shown = [(scale, runs) for scale, runs in shown if runs]
     notes = missing_note(columns, [(scale.column.network, scale.column.dataset) for scale, _ in shown])
     if not shown:
-        figure, (axes,) = panels(1, panel_height=0.6)
-        placeholder(axes, "no run is recorded yet")
-        add_caption(figure, (_CAPTION, *notes))
-        return figure
+        return empty_figure("no run is recorded yet", (_CAPTION, *notes))
     figure = Figure(figsize=(7.2, 0.3 + 1.95 * len(shown)), layout="constrained")
     rows = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
-    handles: dict[object, Artist] = {}
     for row, (scale, runs) in zip(rows, shown, strict=True):
         row.suptitle(scale_title(scale, runs).replace("\n", ", "), x=0.01, ha="left", fontsize=8)
         all_axes = row.subplots(1, len(_GROUPS), sharex=True, sharey=True)
         for axes, groups in zip(all_axes, _GROUPS, strict=True):
             _draw(axes, groups, runs)
-            handles |= {handle.get_label(): handle for handle in axes.get_legend_handles_labels()[0]}
         low, high = all_axes[0].get_ylim()
         # Less than a decade needs more steps to have a few labels.
         all_axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.4, 2, 3, 5, 7)))
         all_axes[0].set_ylabel("training loss")
-    figure.legend(handles=list(handles.values()), loc="outside upper right", ncols=max(len(handles), 1))
+    add_legend(figure, figure.axes, loc="upper right")
     add_caption(figure, (_CAPTION, *(scale_note(scale, runs) for scale, runs in shown), *notes))
     return figure
 
@@ -70,17 +64,9 @@ def _draw(axes: Axes, groups: int, runs: Runs) -> None:
         loss = np.array(curves)  # (seeds, epochs)
         epochs = np.arange(1, loss.shape[1] + 1)
         axes.fill_between(epochs, loss.min(axis=0), loss.max(axis=0), color=look.color, alpha=0.2, linewidth=0)
-        axes.plot(
-            epochs,
-            loss.mean(axis=0),
-            color=look.color,
-            linestyle=look.linestyle,
-            marker=look.marker,
-            markersize=3.5,
-            markevery=max(1, len(epochs) // 6),
-            linewidth=1.1,
-            label=VARIANTS[variant].label,
-        )
+        every = max(1, len(epochs) // 6)
+        label = VARIANTS[variant].label
+        axes.plot(epochs, loss.mean(axis=0), **look.line, markersize=3.5, markevery=every, linewidth=1.1, label=label)
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())

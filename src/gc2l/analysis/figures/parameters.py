@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from gc2l.analysis.figures.points import Point, Source, missing_note, paper_columns, reported, reproduced
-from gc2l.analysis.figures.style import FAINT, add_caption, mark, panels, placeholder, styled, ticks
+from gc2l.analysis.figures.points import Point, Source, draw_sources, paper_columns, reported, reproduced
+from gc2l.analysis.figures.style import FAINT, WHITE_EDGE, draw_interval, mark, panels, placeholder, styled, ticks
 from gc2l.analysis.selection import RunIndex
 from gc2l.cells import Preset
 from gc2l.variants import VARIANTS
@@ -25,15 +25,9 @@ _CAPTION = (
 def error_against_parameters(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
     """Every network of Tables 1, 3 and 4: the paper's panels, then one per scale."""
     columns = paper_columns("table1", "table3", "table4")
-    runs = reproduced(columns, presets, index)
-    figure, axes = panels(len(columns) + len(runs), panel_height=2.15)
-    for place, source in zip(axes, (*(reported(*column) for column in columns), *runs), strict=True):
-        _draw(place, source)
-    handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
-    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=len(handles))
-    notes = missing_note(columns, [(source.network, source.dataset) for source in runs])
-    add_caption(figure, (_CAPTION, *(source.note for source in runs), *notes))
-    return figure
+    sources = (*(reported(*column) for column in columns), *reproduced(columns, presets, index))
+    figure, axes = panels(len(sources), panel_height=2.15)
+    return draw_sources(figure, axes, sources, _draw, columns, _CAPTION)
 
 
 def _draw(axes: Axes, source: Source) -> None:
@@ -46,21 +40,10 @@ def _draw(axes: Axes, source: Source) -> None:
         if not points:
             continue
         look = mark(variant)
-        millions = [point.parameters_millions for point in points]
         for point in points:
-            if point.error.interval is not None:
-                interval = point.error.interval
-                axes.vlines(point.parameters_millions, interval.low, interval.high, color=look.color, linewidth=0.9)
-        axes.plot(
-            millions,
-            [point.error.value for point in points],
-            color=look.color,
-            marker=look.marker,
-            linestyle=look.linestyle,
-            markeredgecolor="white",
-            markeredgewidth=0.5,
-            label=VARIANTS[variant].label,
-        )
+            draw_interval(axes, point.parameters_millions, point.error.interval, look.color, linewidth=0.9)
+        millions, means = zip(*((point.parameters_millions, point.error.value) for point in points), strict=True)
+        axes.plot(millions, means, **look.line | WHITE_EDGE, label=VARIANTS[variant].label)
     errors = [error for point in source.points for error in point.errors_percent]
     span = max(errors) - min(errors) or 1
     axes.set_ylim(min(errors) - 0.2 * span, max(errors) + 0.07 * span)

@@ -1,8 +1,12 @@
 """What the figures show of one network and data set: the paper's numbers, or the runs of one scale."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from gc2l.analysis.figures.style import add_caption, add_legend
 from gc2l.analysis.labels import (
     DATASETS,
     data_label,
@@ -23,7 +27,7 @@ CONVOLUTIONS = (("sc", 1), *((variant, n) for variant in VARIANTS if variant != 
 """Every (variant, number of groups) that a figure shows, where it has been run."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Point:
     """One convolution.
 
@@ -40,12 +44,17 @@ class Point:
     errors_percent: tuple[float, ...]
 
     @property
+    def key(self) -> tuple[str, int]:
+        """Its variant and number of groups."""
+        return self.variant, self.groups
+
+    @property
     def error(self) -> Estimate:
         """Mean error in percent, with its interval where there are several seeds."""
         return mean_interval(self.errors_percent)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Source:
     """Where points come from.
 
@@ -75,25 +84,15 @@ def paper_columns(*tables: str) -> tuple[tuple[str, str], ...]:
 
 def reported(network: str, dataset: str) -> Source:
     """What the paper prints for one of its networks and data sets, in whichever tables."""
-    rows = [row for table in TABLES for row in reported_rows(table)]
     # A row that two tables share is the same in both.
     printed = {
-        (row.variant, row.groups): Point(
-            variant=row.variant,
-            groups=row.groups,
-            parameters_millions=row.parameters_millions,
-            errors_percent=(row.error_percent,),
-        )
-        for row in rows
+        (row.variant, row.groups): Point(row.variant, row.groups, row.parameters_millions, (row.error_percent,))
+        for table in TABLES
+        for row in reported_rows(table)
         if (row.network, row.dataset) == (network, dataset)
     }
-    return Source(
-        network=network,
-        dataset=dataset,
-        title=f"reported: {paper_network_label(network)}\n{DATASETS[dataset]}",
-        note="",
-        points=tuple(printed[key] for key in CONVOLUTIONS if key in printed),
-    )
+    title = f"reported: {paper_network_label(network)}\n{DATASETS[dataset]}"
+    return Source(network, dataset, title, "", tuple(printed[key] for key in CONVOLUTIONS if key in printed))
 
 
 def scales(
@@ -113,16 +112,38 @@ def reproduced(
     columns: Sequence[tuple[str, str]], presets: Mapping[str, Preset], index: RunIndex
 ) -> tuple[Source, ...]:
     """The finished runs at every scale that has a record."""
-    return tuple(
-        Source(
-            network=scale.column.network,
-            dataset=scale.column.dataset,
-            title=scale_title(scale, runs),
-            note=scale_note(scale, runs),
-            points=tuple(_point(key, finished) for key, found in runs.items() if (finished := _finished(found))),
+    found = []
+    for scale, runs in scales(columns, presets, index):
+        finished = {key: [run for run in of if run.test is not None] for key, of in runs.items()}
+        points = tuple(
+            Point(*key, of[0].parameters / 1e6, tuple(run.test.error_percent for run in of if run.test is not None))
+            for key, of in finished.items()
+            if of
         )
-        for scale, runs in scales(columns, presets, index)
-    )
+        network, dataset = scale.column.network, scale.column.dataset
+        found.append(Source(network, dataset, scale_title(scale, runs), scale_note(scale, runs), points))
+    return tuple(found)
+
+
+def draw_sources(
+    figure: Figure,
+    axes: Sequence[Axes],
+    sources: Sequence[Source],
+    draw: Callable[[Axes, Source], None],
+    columns: Sequence[tuple[str, str]],
+    caption: str,
+    *,
+    shared_legend: bool = True,
+) -> Figure:
+    """Draw one source a panel, with one legend for all (`shared_legend`) and a caption that lists the columns without a run."""
+    for place, source in zip(axes, sources, strict=True):
+        draw(place, source)
+    if shared_legend:
+        add_legend(figure, axes)
+    runs = [source for source in sources if source.note]
+    notes = missing_note(columns, [(source.network, source.dataset) for source in runs])
+    add_caption(figure, (caption, *(source.note for source in runs), *notes))
+    return figure
 
 
 def missing_note(columns: Sequence[tuple[str, str]], present: Sequence[tuple[str, str]]) -> list[str]:
@@ -149,21 +170,7 @@ def scale_note(scale: Scale, runs: Mapping[tuple[str, int], Sequence[Record]]) -
     return f"Preset {scale_label(scale)}; {_seeds(runs)}{left_out}."
 
 
-def _finished(runs: Sequence[Record]) -> list[Record]:
-    return [run for run in runs if run.status == "finished"]
-
-
 def _seeds(runs: Mapping[tuple[str, int], Sequence[Record]]) -> str:
     """How many seeds have finished behind each point: "k = 3", or "k = 1-3" with a dash."""
-    counts = [len(finished) for found in runs.values() if (finished := _finished(found))]
-    return "k = " + range_label(counts, "\N{EN DASH}")
-
-
-def _point(convolution: tuple[str, int], finished: Sequence[Record]) -> Point:
-    variant, groups = convolution
-    return Point(
-        variant=variant,
-        groups=groups,
-        parameters_millions=finished[0].parameters / 1e6,
-        errors_percent=tuple(run.test.error_percent for run in finished if run.test is not None),
-    )
+    counts = (sum(run.status == "finished" for run in found) for found in runs.values())
+    return "k = " + range_label(filter(None, counts), "\N{EN DASH}")

@@ -1,5 +1,7 @@
 """Figures 1 and 2 in a drawing of our own: the matrices of SC, GC and GC-2L, and the layer as a flow."""
 
+from typing import Any
+
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
@@ -121,23 +123,11 @@ def _draw_flow(axes: Axes) -> None:
 
 
 def _box(axes: Axes, x: float, y: float, text: str, face: str, ink: str) -> None:
-    shape = FancyBboxPatch(
-        (x - 0.75, y - 0.42),
-        1.5,
-        0.84,
-        boxstyle="round,pad=0.05",
-        facecolor=face,
-        edgecolor=INK,
-        linewidth=0.8,
-        zorder=3,
-    )
-    axes.add_patch(shape)
+    outline: dict[str, Any] = {"facecolor": face, "edgecolor": INK, "linewidth": 0.8, "zorder": 3}
+    axes.add_patch(FancyBboxPatch((x - 0.75, y - 0.42), 1.5, 0.84, boxstyle="round,pad=0.05", **outline))
     axes.text(x, y, text, ha="center", va="center_baseline", color=ink, fontsize=9, zorder=4)
 
 
 def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
-    axes.add_patch(
-        FancyArrowPatch(
-            start, end, arrowstyle="-|>", mutation_scale=7, shrinkA=0, shrinkB=0, color=INK, linewidth=0.9, zorder=2
-        )
-    )
+    shape: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 7, "shrinkA": 0, "shrinkB": 0}
+    axes.add_patch(FancyArrowPatch(start, end, **shape, color=INK, linewidth=0.9, zorder=2))

@@ -2,20 +2,23 @@
 
 import io
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from types import MappingProxyType
+from typing import Any
 
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.typing import LineStyleType
 
+from gc2l.records import Interval
 from gc2l.variants import VARIANTS
 
 INK = "0.15"
 FAINT = "0.55"
+WHITE_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
 
 _SETTINGS = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same letters on every machine
@@ -69,6 +72,11 @@ class Mark:
     marker: str
     linestyle: LineStyleType
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """All of it, as arguments of `Axes.plot`."""
+        return asdict(self)
+
 
 # The palette of Okabe and Ito, readable without red or green vision, less its yellow, too light for lines.
 _MARKS = (
@@ -102,6 +110,35 @@ def panels(count: int, *, panel_height: float) -> tuple[Figure, list[Axes]]:
     rows = -(-count // columns)
     figure = Figure(figsize=(_WIDTHS[columns - 1], rows * panel_height), layout="constrained")
     return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+
+
+def empty_figure(text: str, caption: Sequence[str]) -> Figure:
+    """A figure that says why it is empty."""
+    figure, (axes,) = panels(1, panel_height=0.6)
+    placeholder(axes, text)
+    add_caption(figure, caption)
+    return figure
+
+
+def draw_interval(axes: Axes, x: float, interval: Interval | None, color: str, linewidth: float) -> None:
+    """A vertical line, where there is an interval."""
+    if interval is not None:
+        axes.vlines(x, interval.low, interval.high, color=color, linewidth=linewidth)
+
+
+def groups_axis(axes: Axes, groups: Sequence[int]) -> None:
+    """Make x the number of groups, on a binary logarithmic scale."""
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(groups, [str(n) for n in groups])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlabel("groups n")
+
+
+def add_legend(figure: Figure, axes: Iterable[Axes], *, columns: int | None = None, loc: str = "upper center") -> None:
+    """One legend outside for all axes, each label once; `columns` of None puts it into one row."""
+    handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
+    if handles:
+        figure.legend(handles=list(handles.values()), loc=f"outside {loc}", ncols=columns or len(handles))
 
 
 def ticks() -> MaxNLocator:

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from gc2l.analysis.figures.style import FAINT, add_caption, mark, styled
+from gc2l.analysis.figures.style import FAINT, add_caption, add_legend, mark, styled
 from gc2l.analysis.scaling.cost_model import LINKS, CostModel, fit_cost_model
 from gc2l.analysis.scaling.predictions import Prediction, baseline_text, predict_speedups
 from gc2l.records import ScalingRecord
@@ -33,8 +33,7 @@ def speedup_against_groups(record: ScalingRecord) -> Figure:
     _draw_measured(axes[0], record, model)
     for place, width in zip(axes[1:], widths, strict=True):
         _draw_predicted(place, [one for one in predictions if one.widen_factor == width])
-    handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
-    figure.legend(handles=list(handles.values()), loc="outside upper center", ncols=3)
+    add_legend(figure, axes, columns=3)
     machine = record.hardware.accelerator or f"one core of {record.hardware.processor}"
     images = ", ".join(map(str, sorted({share.work.images for share in record.shares})))
     caption = (
