@@ -7,7 +7,7 @@ import pytest
 from analysis.claims_evidence import column, evidence, of_errors
 
 from gc2l.analysis.claims import CLAIMS, evaluate, to_json, to_markdown, to_terminal
-from gc2l.analysis.render import TERMINAL_WIDTH
+from gc2l.analysis.text import TERMINAL_WIDTH
 
 REPOSITORY = Path(__file__).parents[2]
 CIFAR = column()

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tabulate import tabulate
-
 from gc2l.analysis.claims import Claim, Finding, Verdict
 from gc2l.analysis.claims.power import open_part
 from gc2l.analysis.claims.report import effect_text
 from gc2l.analysis.costs import preset_costs
 from gc2l.analysis.labels import executions_label, mean_text, model_label, paper_label, range_label, run_label
 from gc2l.analysis.tables import ComparisonTable, Reproduction
+from gc2l.analysis.text import markdown_grid
 from gc2l.records import Record
 from gc2l.variants import VARIANTS
 
@@ -48,13 +47,13 @@ def error_grid(table: ComparisonTable) -> str:
             label = f"`{run.scale.preset}`: {run_label(run.scale.column.template)}, {_seeds(runs.values())}"
             lines += _lines(label, {key: _mean(run) for key, run in runs.items()}, groups)
     headers = ["test error in %", "", *(f"n = {n}" for n in groups)]
-    return _grid(lines, headers, right=range(2, len(headers)))
+    return markdown_grid(lines, headers, right=range(2, len(headers)))
 
 
 def verdict_table(findings: Findings) -> str:
     """A line for each claim: what it says, and the verdict at every scale."""
     lines = [[claim.id, claim.statement, "; ".join(map(_verdict, found))] for claim, found in findings]
-    return _grid(lines, ["", "claim", "verdict"], right=())
+    return markdown_grid(lines, ["", "claim", "verdict"])
 
 
 def verdict_summary(findings: Findings) -> str:
@@ -69,7 +68,7 @@ def verdict_summary(findings: Findings) -> str:
         cells = ("; ".join(dict.fromkeys(verdicts.get(preset, []))) for preset in (*presets, None))
         lines.append([claim.id, claim.statement, *cells])
     headers = ["", "claim", *(f"`{preset}`" for preset in presets), "computed or measured"]
-    return _grid(lines, headers, right=())
+    return markdown_grid(lines, headers)
 
 
 def against(findings: Findings) -> str:
@@ -104,7 +103,7 @@ def coverage(tables: Sequence[ComparisonTable]) -> str:
         ]
         lines.append(line)
     headers = ["table", "preset", "what was run", "in place of", "cells", "seeds", "diverged runs", "on"]
-    return _grid(lines, headers, right=(4, 5, 6))
+    return markdown_grid(lines, headers, right=(4, 5, 6))
 
 
 def cost_table(records: Sequence[Record]) -> str:
@@ -113,7 +112,7 @@ def cost_table(records: Sequence[Record]) -> str:
         [f"`{cost.preset}`", cost.hardware, cost.execution, cost.seeds, str(cost.runs), f"{cost.hours:.2f}"]
         for cost in preset_costs(records).itertuples()
     ]
-    return _grid(lines, ["preset", "hardware", "execution", "seeds", "runs", "hours"], right=(4, 5))
+    return markdown_grid(lines, ["preset", "hardware", "execution", "seeds", "runs", "hours"], right=(4, 5))
 
 
 def _lines(label: str, errors: Errors, groups: Sequence[int]) -> Iterator[list[str]]:
@@ -146,10 +145,3 @@ def _verdict(finding: Finding) -> str:
         part, found = hangs
         where += f"; {part.name} alone is undecided, {found}"
     return f"**{finding.verdict}** ({where})"
-
-
-def _grid(lines: Sequence[Sequence[str]], headers: Sequence[str], *, right: Iterable[int]) -> str:
-    numbers = set(right)
-    alignment = ["right" if place in numbers else "left" for place in range(len(headers))]
-    # Without disable_numparse "4.10" would become 4.1.
-    return tabulate(lines, headers, tablefmt="pipe", disable_numparse=True, colalign=alignment if lines else None)

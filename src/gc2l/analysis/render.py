@@ -1,36 +1,26 @@
 """A comparison table as text: for people (terminal, Markdown, LaTeX) and for programs (CSV)."""
 
-import io
 from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from types import MappingProxyType
 
 import pandas as pd
 from rich import box
-from rich.console import Console
 from rich.table import Table
-from tabulate import LATEX_ESCAPE_RULES, tabulate
+from tabulate import LATEX_ESCAPE_RULES
 
 from gc2l.analysis.labels import model_label
 from gc2l.analysis.layout import Block, blocks, notes, title
 from gc2l.analysis.tables import ComparisonTable, Entry, Reproduction, Row
+from gc2l.analysis.text import markdown_grid, terminal_text
 
-TERMINAL_WIDTH = 120
 _LATEX = str.maketrans(LATEX_ESCAPE_RULES)
 
 
 def to_terminal(table: ComparisonTable) -> str:
-    """One ruled table for each network and the notes below, at most `TERMINAL_WIDTH` characters wide."""
-    console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None, force_jupyter=False)
-    with console.capture() as capture:
-        console.print(title(table), markup=False)
-        for block in blocks(table):
-            console.print()
-            console.print(_ruled(block))
-        for note in notes(table):
-            console.print(note, markup=False)
-    # The console fills each line of a table with blanks.
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+    """One ruled table for each network and the notes below."""
+    ruled = (part for block in blocks(table) for part in ("", _ruled(block)))
+    return terminal_text([title(table), *ruled, *notes(table)])
 
 
 def to_markdown(table: ComparisonTable) -> str:
@@ -38,10 +28,8 @@ def to_markdown(table: ComparisonTable) -> str:
     parts = [f"# {title(table)}"]
     for block in blocks(table):
         headers = [f"{quantity}<br>{whose}" if quantity else whose for quantity, whose in block.headers]
-        alignment = ["right" if right else "left" for right in _right_aligned(block)]
-        # Without disable_numparse "4.10" would become 4.1.
-        grid = tabulate(block.rows, headers, tablefmt="pipe", disable_numparse=True, colalign=alignment)
-        parts += [f"## {block.title}", grid]
+        numbers = [place for place, right in enumerate(_right_aligned(block)) if right]
+        parts += [f"## {block.title}", markdown_grid(block.rows, headers, numbers)]
     parts.append("\n".join(f"- {note}" for note in notes(table)))
     return "\n\n".join(parts) + "\n"
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from math import exp, hypot, inf, log, prod
 
 from gc2l.analysis.claims.claim import Claim, Evidence, Finding
@@ -43,25 +43,16 @@ def _b1(evidence: Evidence) -> tuple[Finding, ...]:
 
 def _parts_on(record: ScalingRecord, model: CostModel) -> list[Part]:
     """For each doubling of n whether the step is halved, then whether the factor grows from width to width."""
-    widths = sorted({k for k, _ in _networks()})
-    ratios = [
-        (f"k = {k}, n = {few} to {many}: step", HALVED, [(k, few)], [(k, many)])
-        for k in widths
-        if k in HALVING_WIDTHS
-        for few, many in DOUBLINGS
-    ]
-    ratios += [
-        (
-            f"n = {few} to {many}: factor at k = {wide} over that at k = {narrow}",
-            GROWS,
-            [(wide, few), (narrow, many)],
-            [(wide, many), (narrow, few)],
-        )
-        for few, many in DOUBLINGS
-        for narrow, wide in pairwise(widths)
-    ]
-    shares = _shares(record)
-    parts = [_ratio(*ratio, shares, model) for ratio in ratios]
+    shares, widths = _shares(record), sorted({k for k, _ in _networks()})
+    parts = []
+    for k, (few, many) in product(widths, DOUBLINGS):
+        if k in HALVING_WIDTHS:
+            name = f"k = {k}, n = {few} to {many}: step"
+            parts.append(_ratio(name, HALVED, [(k, few)], [(k, many)], shares, model))
+    for (few, many), (narrow, wide) in product(DOUBLINGS, pairwise(widths)):
+        name = f"n = {few} to {many}: factor at k = {wide} over that at k = {narrow}"
+        above, below = [(wide, few), (narrow, many)], [(wide, many), (narrow, few)]
+        parts.append(_ratio(name, GROWS, above, below, shares, model))
     return [replace(part, note=f"{_machine(record)}; {part.note}") for part in parts]
 
 

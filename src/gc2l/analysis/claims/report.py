@@ -1,22 +1,19 @@
 """Findings as text: a summary for the terminal, Markdown with every part, JSON for programs."""
 
-import io
 import json
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
-from tabulate import tabulate
 
 from gc2l.analysis.claims.claim import Claim, Finding
 from gc2l.analysis.claims.power import Outlook, open_part, outlook
 from gc2l.analysis.claims.verdict import RULES, Part, Verdict, holm_of
 from gc2l.analysis.labels import estimate_text, range_label, scale_label
-from gc2l.analysis.render import TERMINAL_WIDTH
 from gc2l.analysis.selection import Scale
+from gc2l.analysis.text import markdown_grid, terminal_text
 
 Findings = Sequence[tuple[Claim, tuple[Finding, ...]]]
 
@@ -24,24 +21,18 @@ _HEADERS = ("claim", "verdict", "scale", "seeds", "effect (95 % interval), claim
 
 
 def to_terminal(findings: Findings) -> str:
-    """One ruled table, at most `TERMINAL_WIDTH` characters wide: a row for each claim and scale."""
+    """One ruled table: a row for each claim and scale."""
     table = Table(title="The paper's claims", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for header in _HEADERS:
         table.add_column(header, no_wrap=header in ("claim", "verdict", "seeds"))
     for cells in summary(findings):
         table.add_row(*cells)
-    console = Console(file=io.StringIO(), width=TERMINAL_WIDTH, color_system=None, markup=False)
-    with console.capture() as capture:
-        console.print(table)
-        console.print(_SHOWN)
-        for rule in RULES:
-            console.print(f"- {rule}")
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
+    return terminal_text([table, _SHOWN, *(f"- {rule}" for rule in RULES)])
 
 
 def to_markdown(findings: Findings) -> str:
     """The summary, the rules, then every claim with all its parts."""
-    parts = ["# The paper's claims", _grid(summary(findings), _HEADERS), _SHOWN]
+    parts = ["# The paper's claims", markdown_grid(summary(findings), _HEADERS), _SHOWN]
     parts += ["## How a verdict is reached", "\n".join(f"- {rule}" for rule in RULES)]
     for claim, found in findings:
         parts.append(f"## {claim.id}: {claim.statement}")
@@ -51,7 +42,7 @@ def to_markdown(findings: Findings) -> str:
             if finding.missing:
                 parts.append(f"Missing: {finding.missing}.")
             if finding.parts:
-                parts.append(_grid(_details(finding), _DETAIL_HEADERS))
+                parts.append(markdown_grid(_details(finding), _DETAIL_HEADERS))
     return "\n\n".join(parts) + "\n"
 
 
@@ -132,11 +123,6 @@ def effect_text(part: Part) -> str:
     if part.effect is None:
         return "-"
     return estimate_text(part.effect, part.interval)
-
-
-def _grid(rows: Iterable[tuple[str, ...]], headers: tuple[str, ...]) -> str:
-    # Without disable_numparse "4.10" would become 4.1.
-    return tabulate(list(rows), headers, tablefmt="pipe", disable_numparse=True)
 
 
 def _finding_fields(finding: Finding) -> dict[str, Any]:

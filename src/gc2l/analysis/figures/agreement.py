@@ -1,6 +1,7 @@
 """Reported against reproduced errors: does a small scale order the convolutions as the paper does?"""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -64,8 +65,8 @@ def _draw(axes: Axes, source: Source) -> None:
         for point, reported_error in zip(points, x, strict=True):
             draw_interval(axes, reported_error, point.error.interval, look.color, linewidth=0.8)
         areas = [_AREAS[point.groups] for point in points]
-        edges = {"edgecolors": "white", "linewidths": 0.5, "zorder": 3}
-        axes.scatter(x, y, areas, look.color, look.marker, label=VARIANTS[variant].label, **edges)
+        looks: dict[str, Any] = {"color": look.color, "marker": look.marker, "edgecolors": "white", "linewidths": 0.5}
+        axes.scatter(x, y, areas, **looks, label=VARIANTS[variant].label, zorder=3)
     means = [mean for _, mean in pairs.values()]
     margin = 0.1 * (max(means) - min(means)) or 1
     axes.set_ylim(min(means) - margin, max(means) + margin)

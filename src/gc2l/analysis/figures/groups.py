@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,10 +34,8 @@ def error_against_groups(table: str, presets: Mapping[str, Preset], index: RunIn
     figure, axes = panels(len(sources), panel_height=3.1)
     most = max(point.groups for source in sources for point in source.points)
     groups = [n for n in GROUPS if n <= most]
-    draw_sources(
-        figure, axes, sources, lambda place, source: _draw(place, source, groups), columns, _CAPTION, key=False
-    )
-    return figure
+    draw = partial(_draw, groups=groups)
+    return draw_sources(figure, axes, sources, draw, columns, _CAPTION, shared_legend=False)
 
 
 def _draw(axes: Axes, source: Source, groups: Sequence[int]) -> None:
@@ -55,8 +54,9 @@ def _draw(axes: Axes, source: Source, groups: Sequence[int]) -> None:
     axes.yaxis.set_major_locator(ticks())
     axes.set_ylabel("test error (%)")
     # Below the axis, where it covers no run.
-    place = {"loc": "upper left", "bbox_to_anchor": (-0.16, -0.24), "borderaxespad": 0, "alignment": "left"}
-    axes.legend(handles=handles, **place, labelspacing=0.3, title="slope per doubling of n [95 %]")
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (-0.16, -0.24), "borderaxespad": 0}
+    title = "slope per doubling of n [95 %]"
+    axes.legend(handles=handles, **place, alignment="left", labelspacing=0.3, title=title)
 
 
 def _draw_variant(axes: Axes, variant: str, points: Sequence[Point]) -> Line2D:

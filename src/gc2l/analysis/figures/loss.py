@@ -47,7 +47,7 @@ def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
         # Less than a decade needs more steps to have a few labels.
         all_axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.4, 2, 3, 5, 7)))
         all_axes[0].set_ylabel("training loss")
-    add_legend(figure, figure.axes, loc="upper right")
+    add_legend(figure, figure.axes, loc="outside upper right")
     add_caption(figure, (_CAPTION, *(scale_note(scale, runs) for scale, runs in shown), *notes))
     return figure
 

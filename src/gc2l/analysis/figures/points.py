@@ -135,7 +135,7 @@ def draw_sources(
     *,
     shared_legend: bool = True,
 ) -> Figure:
-    """Draw one source a panel, with one legend for all (`shared_legend`) and a caption that lists the columns without a run."""
+    """Draw one source a panel; below, a caption that also lists the columns without a run."""
     for place, source in zip(axes, sources, strict=True):
         draw(place, source)
     if shared_legend:

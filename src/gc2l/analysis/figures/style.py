@@ -134,11 +134,12 @@ def groups_axis(axes: Axes, groups: Sequence[int]) -> None:
     axes.set_xlabel("groups n")
 
 
-def add_legend(figure: Figure, axes: Iterable[Axes], *, columns: int | None = None, loc: str = "upper center") -> None:
-    """One legend outside for all axes, each label once; `columns` of None puts it into one row."""
-    handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
+def add_legend(figure: Figure, axes: Iterable[Axes], **place: Any) -> None:
+    """One legend for all axes above them, each label once; `place` changes its location or number of columns."""
+    handles = {handle.get_label(): handle for one in axes for handle in one.get_legend_handles_labels()[0]}
     if handles:
-        figure.legend(handles=list(handles.values()), loc=f"outside {loc}", ncols=columns or len(handles))
+        settings: dict[str, Any] = {"loc": "outside upper center", "ncols": len(handles)} | place
+        figure.legend(handles=list(handles.values()), **settings)
 
 
 def ticks() -> MaxNLocator:

@@ -33,7 +33,7 @@ def speedup_against_groups(record: ScalingRecord) -> Figure:
     _draw_measured(axes[0], record, model)
     for place, width in zip(axes[1:], widths, strict=True):
         _draw_predicted(place, [one for one in predictions if one.widen_factor == width])
-    add_legend(figure, axes, columns=3)
+    add_legend(figure, axes, ncols=3)
     machine = record.hardware.accelerator or f"one core of {record.hardware.processor}"
     images = ", ".join(map(str, sorted({share.work.images for share in record.shares})))
     caption = (

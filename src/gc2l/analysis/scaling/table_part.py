@@ -1,10 +1,9 @@
 """A part of Table 2 as cells of text, and how parts are written."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from tabulate import tabulate
 
 
@@ -39,14 +38,13 @@ def to_latex(parts: Sequence[TablePart]) -> str:
 
 def to_csv(parts: Sequence[TablePart]) -> str:
     """All parts, one line a row, each cell with the number of its part and the name of its column."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("part", "title", "row", "column", "value"))
-    for number, part in enumerate(parts, start=1):
-        for place, row in enumerate(part.rows, start=1):
-            for column, value in zip(part.headers, row, strict=True):
-                writer.writerow((number, part.title, place, column, value))
-    return stream.getvalue()
+    cells = [
+        (number, part.title, place, column, value)
+        for number, part in enumerate(parts, start=1)
+        for place, row in enumerate(part.rows, start=1)
+        for column, value in zip(part.headers, row, strict=True)
+    ]
+    return pd.DataFrame(cells, columns=["part", "title", "row", "column", "value"]).to_csv(index=False)
 
 
 def _alignment(part: TablePart) -> list[str]:
