@@ -281,7 +281,7 @@ def test_layouts_of_the_hub(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cifar, "KNOWN_FINGERPRINTS", {})
-    monkeypatch.setitem(facts._FACTS, name, replace(facts.dataset_facts(name), train_rows=16, test_rows=4))
+    monkeypatch.setitem(facts._DATASETS, name, replace(facts.dataset_info(name), train_rows=16, test_rows=4))
     images, labels = tiny_images
     for split, rows in (("train", slice(0, 16)), (test, slice(16, 20))):
         file = tmp_path / name / f"{layout.format(split)}.parquet"

@@ -12,7 +12,7 @@ from PIL import Image
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 
 from gc2l.cells import DataConfig
-from gc2l.data import dataset_facts, imagenet_module, make_data_module
+from gc2l.data import dataset_info, imagenet_module, make_data_module
 from gc2l.data.digits import load_digits
 
 Sources = dict[str, Path]
@@ -116,7 +116,7 @@ def test_digits_are_split_once_and_for_all() -> None:
         assert torch.equal(split.images[:, 0], split.images[:, 2])
         assert (split.labels.bincount() / len(split)).sub(0.1).abs().max() < 0.03
     shades = digits.train.images.double() / 255
-    facts = dataset_facts("digits")
+    facts = dataset_info("digits")
     assert facts.mean == (pytest.approx(shades.mean().item(), abs=1e-5),) * 3
     assert facts.std == (pytest.approx(shades.std(correction=0).item(), abs=1e-5),) * 3
 
@@ -137,7 +137,7 @@ def test_digits_batches(size: int | None) -> None:
 def test_test_batches_are_not_augmented() -> None:
     module = prepared(DataConfig(name="digits"))
     images, _ = first_batch(module, train=False)
-    facts = dataset_facts("digits")
+    facts = dataset_info("digits")
     pixels = images * facts.std[0] * 255 + facts.mean[0] * 255
     torch.testing.assert_close(pixels, module.images.test.images[:64].float(), rtol=0, atol=1e-3)
 
@@ -176,7 +176,7 @@ def test_bad_values_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="batch_size=0"):
         make_data_module(DataConfig(name="digits"), batch_size=0, seed=1)
     with pytest.raises(ValueError, match="'mnist' is unknown"):
-        dataset_facts("mnist")
+        dataset_info("mnist")
 
 
 @pytest.mark.usefixtures("in_process")

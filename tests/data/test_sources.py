@@ -14,7 +14,7 @@ import torch
 from gc2l.data import cifar
 from gc2l.data.arrays import image_set
 from gc2l.data.cifar import load_cifar, prepare_cifar
-from gc2l.data.facts import dataset_facts
+from gc2l.data.info import dataset_info
 from gc2l.models.torchvision_import import torchvision
 
 Images = tuple[np.ndarray, np.ndarray]
@@ -41,7 +41,7 @@ def parquet_root(tmp_path: Path, tiny_images: Images, write_parquet: Callable[..
 def test_shared_cifar10_has_the_published_statistics_and_its_fingerprint(shared_data: Path) -> None:
     images = load_cifar("cifar10", shared_data)  # checks the fingerprint and meta.json
     assert images.fingerprint == cifar.KNOWN_FINGERPRINTS["cifar10"]
-    facts = dataset_facts("cifar10")
+    facts = dataset_info("cifar10")
     assert (len(images.train), len(images.test)) == (facts.train_rows, facts.test_rows)
     assert images.train.labels.bincount().tolist() == [5000] * 10
     assert images.test.labels.bincount().tolist() == [1000] * 10

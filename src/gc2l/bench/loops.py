@@ -18,7 +18,7 @@ from gc2l.bench.device import CPU, Device
 from gc2l.bench.steps import make_network
 from gc2l.bench.timing import compare
 from gc2l.cells import DataConfig, TrainingConfig
-from gc2l.data import dataset_facts, make_data_module
+from gc2l.data import dataset_info, make_data_module
 from gc2l.data.module import InMemoryDataModule
 from gc2l.models.torchvision_import import torchvision
 from gc2l.training import ImageClassifier
@@ -112,7 +112,7 @@ class _Pictures(Dataset):
     """CIFAR-10 as torchvision serves it: one picture at a time through the transforms."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
-        facts = dataset_facts("cifar10")
+        facts = dataset_info("cifar10")
         transforms = torchvision.transforms
         self.images = images.permute(0, 2, 3, 1).numpy()
         self.labels = labels.tolist()

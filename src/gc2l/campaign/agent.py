@@ -1,4 +1,4 @@
-"""An agent without a server: it runs the cells of a sweep that have no record and that nobody else is running."""
+"""A sweep agent without a server: it runs the cells that have no record and that no other agent runs."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def open_jobs(sweep: Sweep, presets: Path) -> list[Job]:
     """The points of `sweep` whose cells have no record, in the sweep's order.
 
     Raises:
-        ValueError: arguments that are no cell, or two points that are the same one.
+        ValueError: arguments that are not a cell, or two points with the same cell.
     """
     jobs: dict[str, Job] = {}
     for point in sweep.points():
@@ -42,7 +42,7 @@ def open_jobs(sweep: Sweep, presets: Path) -> list[Job]:
 
 
 def run_agent(jobs: Sequence[Job], *, count: int | None, run: Callable[[Sequence[str]], int]) -> int:
-    """Run `jobs` one after the other, until `count` have been run or all others have a record or an agent.
+    """Run `jobs` one after the other, until `count` are done or no job is free.
 
     Args:
         jobs: what to run.
@@ -50,7 +50,7 @@ def run_agent(jobs: Sequence[Job], *, count: int | None, run: Callable[[Sequence
         run: runs a command and returns its exit status.
 
     Returns:
-        The number of jobs that failed. They are not tried again here: other agents and later calls do.
+        The number of jobs that failed. Other agents and later calls try them again.
     """
     waiting, started, failed = list(jobs), 0, 0
     while (count is None or started < count) and (status := _run_next(waiting, run)) is not None:
@@ -64,14 +64,14 @@ def run_agent(jobs: Sequence[Job], *, count: int | None, run: Callable[[Sequence
 
 
 def run_command(command: Sequence[str]) -> int:
-    """Run `command` and return its exit status; if this process is stopped, the command is, and can end in order."""
+    """Run `command` and return its exit status; when this process is stopped, it stops the command and waits for it."""
     # Ctrl-C goes to the terminal's whole session. A session of its own means that the command is stopped only once.
     with subprocess.Popen(command, start_new_session=True) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:
             process.terminate()
-            process.wait()  # Popen's own end does not wait long after Ctrl-C
+            process.wait()  # Popen itself waits only briefly after Ctrl-C
             raise
 
 

@@ -16,18 +16,18 @@ from gc2l.cells import Cell, Preset
 from gc2l.records import RunStore
 
 LOGGED = ("model", "data", "training")
-"""The parts of a cell's configuration that a run logs to W&B whole; on the command line each field has its own flag."""
+"""The parts of a configuration that a run logs to W&B as one value; the command line has a flag for each field."""
 
 CUSTOM = "custom"
-"""Where the name of a preset stands, in records and as a run logs it: a cell that is none of the preset's own."""
+"""In records and W&B, the preset of a cell that no preset has."""
 
 
 def split_agents_arguments(arguments: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """The flags of a command line, and what the server of W&B had stored of the run beyond them.
+    """Split a command line into flags and the configuration that W&B stored of the run.
 
-    Told to run a point of the sweep, W&B's agent writes each parameter as `--name=value` with Python's str(value). Told
-    to resume a run, it does so with every key of the run's stored configuration: the parameters, `LOGGED` as Python
-    dictionaries, the preset perhaps as `CUSTOM`, and `_wandb`, which belongs to W&B's client and is left out here.
+    To run a point of the sweep, W&B's agent writes each parameter as `--name=value` with Python's str(value). To resume
+    a run, it does so with every key of the run's stored configuration: the parameters, `LOGGED` as Python dictionaries,
+    the preset perhaps as `CUSTOM`, and `_wandb`, which belongs to W&B's client and is left out here.
 
     Returns:
         The flags, that of a list such as `[60, 120]` followed by a word for each number; and the stored parts by key,
@@ -51,7 +51,7 @@ def check_stored(cell: Cell, stored: Mapping[str, str]) -> None:
 
     Args:
         cell: what the flags say, see `own_cell`.
-        stored: see `split_agents_arguments`.
+        stored: of the run, see `split_agents_arguments`.
 
     Raises:
         ValueError: a field that the run logged otherwise; the message names it with both values.
@@ -113,7 +113,7 @@ def parse_convolution(text: str) -> tuple[str, int]:
 
 
 def own_cell(cell: Cell, preset: Preset) -> Cell:
-    """`cell` under the name of `preset`, or as `CUSTOM` if it is none of the preset's own."""
+    """`cell` named after `preset` if it is one of its cells, else after `CUSTOM`."""
     return replace(cell, preset=preset.name if preset.claims(cell) else CUSTOM)
 
 
@@ -121,7 +121,7 @@ def read_cell(arguments: Sequence[str], presets: Path) -> tuple[Cell, RunStore]:
     """The cell that `experiments/train.py` would train with these arguments, and where its record belongs.
 
     Args:
-        arguments: each as `--name=value`; those of the execution and of the ranks change nothing here.
+        arguments: each as `--name=value`; those of the execution and of the ranks have no effect here.
         presets: folder of the presets.
 
     Raises:
@@ -146,7 +146,7 @@ def read_cell(arguments: Sequence[str], presets: Path) -> tuple[Cell, RunStore]:
 
 
 def _fields(parts: Mapping[str, object]) -> dict[str, object]:
-    """The fields of mappings by dotted name, and what is none by its own."""
+    """The fields of nested mappings by dotted name."""
     return {
         f"{key}.{name}" if name else key: value
         for key, part in parts.items()
@@ -158,7 +158,7 @@ def _mapping(key: str, text: str) -> dict[str, object]:
     for read in (ast.literal_eval, json.loads):
         try:
             value = read(text)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # all that literal_eval raises
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # everything that literal_eval raises
             continue
         if isinstance(value, dict):
             return value

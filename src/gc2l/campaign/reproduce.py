@@ -1,4 +1,4 @@
-"""Reproducing a table: its grid completed at one preset, then the table written from the records of all presets."""
+"""Reproduce a table: train the missing cells of one preset, then write the table from the records of all presets."""
 
 import sys
 from dataclasses import dataclass
@@ -55,8 +55,8 @@ def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
         The script's exit status: 0, or 1 when cells could not be trained; the table is written without them.
 
     Raises:
-        ValueError: an unknown preset, one that has nothing in place of the table's networks and data sets, or an
-            execution that this machine has not.
+        ValueError: an unknown preset, one without a column for the table, or an execution that this machine does not
+            support.
         KeyboardInterrupt: stopped; the same call continues.
     """
     preset = find_preset(arguments.preset, presets)

@@ -19,9 +19,9 @@ Train = Callable[[Cell, Execution], Outcome]
 def run_cell(
     cell: Cell, store: RunStore, execution: Execution, *, retrain: bool = False, train: Train = train
 ) -> Record:
-    """The record of `cell`: the one in `store`, or that of a run made now.
+    """The record of `cell`: from `store`, or from a run made now.
 
-    A cell that another process is training is waited for. The W&B sweep that handed out a cell is told its record.
+    A cell that another process is training is waited for. A W&B sweep that started the cell gets its record.
 
     Args:
         cell: what to train.
@@ -39,7 +39,7 @@ def run_cell(
             cell, waiting=lambda who: _tell(f"{cell.slug} is being trained by {who}, waiting")
         ) as found:
             if found is None or retrain:
-                # Described before training: the code may be edited while a long run is under way.
+                # Before training: the code may be edited during a long run.
                 environment = describe_environment(REPOSITORY)
                 trained = make_record(cell, train(cell, execution), environment=environment)
                 store.save(cell, trained)
@@ -54,7 +54,7 @@ def run_cell_on_ranks(
 ) -> Record | None:
     """`run_cell` with the channels divided between the ranks of `job`, all of which call.
 
-    Rank 0 keeps the records, and the others wait to hear whether there is anything to train.
+    Rank 0 keeps the records, and the others wait for its word on whether to train.
 
     Returns:
         The record on rank 0, None on the others.

@@ -11,7 +11,7 @@ from types import FrameType
 from gc2l.cells import Preset, read_presets
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-"""What schedulers send before they take the machine away, and terminals that are closed; Ctrl-C is SIGINT."""
+"""Signals of schedulers before they take the machine, and of a terminal that closes; Ctrl-C is SIGINT."""
 
 
 def find_preset(name: str, folder: Path) -> Preset:
@@ -29,17 +29,17 @@ def find_preset(name: str, folder: Path) -> Preset:
 def run_script(script: Callable[[], int]) -> None:
     """Run a script's main function and exit with its status; errors a user can mend print one message, no traceback.
 
-    A script that a signal stops, Ctrl-C or one of `STOP_SIGNALS`, ends in order, with the status that shells and
-    schedulers know of such an end: 128 and the signal's number, 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1 (on
-    Linux), 129 for SIGHUP.
+    A script that a signal stops, Ctrl-C or one of `STOP_SIGNALS`, shuts down cleanly, with the exit status that shells
+    and schedulers expect: 128 and the signal's number, 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1 (on Linux), 129
+    for SIGHUP.
     """
     stop = _StopOnce()
     for signum in STOP_SIGNALS:
-        # nohup has SIGHUP ignored, and that is to stay so.
+        # nohup ignores SIGHUP; keep it ignored.
         if signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, stop)
     # Lightning announces the absence of every accelerator at the start of every run, and asks torch 2.13 for its tree
-    # leaves in the old way; neither is of use to the user of a script.
+    # leaves in the old way; neither helps the user of a script.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
     try:
@@ -56,7 +56,7 @@ def run_script(script: Callable[[], int]) -> None:
 class _StopOnce:
     """A signal handler that does what Ctrl-C does, and remembers the signal.
 
-    A scheduler may send several; those that arrive during the orderly end must not break it off.
+    A scheduler may send several; later ones must not interrupt the shutdown.
     """
 
     def __init__(self) -> None:

@@ -34,7 +34,7 @@ class Sweep:
         ]
 
     def command_line(self, point: Point) -> list[str]:
-        """The words that W&B's agent would start for `point`, with the Python that runs now."""
+        """The command that W&B's agent would run for `point`, with this Python."""
         words = {
             "${env}": ["/usr/bin/env"],
             "${interpreter}": [sys.executable],
@@ -44,7 +44,7 @@ class Sweep:
         return [word for entry in self.command for word in words.get(entry, [entry])]
 
     def arguments(self, point: Point) -> list[str]:
-        """What the program gets for `point`: the words after its name."""
+        """The arguments of the program for `point`."""
         words = self.command_line(point)
         return words[words.index(self.program) + 1 :]
 
@@ -53,13 +53,13 @@ def read_sweep(path: Path) -> Sweep:
     """Read a sweep file.
 
     Raises:
-        ValueError: a file that is no sweep over a grid, or uses what only W&B's server can do; the message names it.
+        ValueError: a file that is not a grid sweep, or needs W&B's server; the message names it.
         FileNotFoundError: there is no such file.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):
-            raise ValueError("it is no mapping of keys to values")
+            raise ValueError("it is not a mapping of keys to values")
         if missing := {"program", "method", "command", "parameters"} - content.keys():
             raise ValueError(f"the key {min(missing)!r} is missing")
         if content["method"] != "grid":

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.datasets import load_digits as bundled_digits
 
 from gc2l.data.arrays import ImageSet, canonical, image_set
-from gc2l.data.facts import dataset_facts
+from gc2l.data.info import dataset_info
 
 
 def load_digits() -> ImageSet:
@@ -12,5 +12,5 @@ def load_digits() -> ImageSet:
     grey, labels = bundled_digits(return_X_y=True)
     shades = np.round(grey.reshape(-1, 8, 8, 1) * (255 / 16)).astype(np.uint8)
     images, labels, _ = canonical(shades.repeat(3, axis=3), labels)
-    train_rows = dataset_facts("digits").train_rows
+    train_rows = dataset_info("digits").train_rows
     return image_set((images[:train_rows], labels[:train_rows]), (images[train_rows:], labels[train_rows:]))

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gc2l.data.decode import EncodedImage, decode
-from gc2l.data.facts import dataset_facts
 from gc2l.data.folders import check_classes, check_no_images_beside, class_images, list_folder
 from gc2l.data.imagenet_labels import validation_classes
+from gc2l.data.info import dataset_info
 from gc2l.data.parquet import open_parquet, read_group
 from gc2l.data.shards import LAYOUTS, check_rows, find_shards
 
@@ -130,7 +130,7 @@ def find_imagenet(root: Path) -> tuple[FolderImages, FolderImages] | tuple[Parqu
             return _class_folders(folder, place / "train", place / "val")
     shards = find_shards(folder, "validation")
     if shards is not None:
-        facts = dataset_facts("imagenet")
+        facts = dataset_info("imagenet")
         train, test = (ParquetImages(files, root) for files in shards)
         check_rows(shards[0], len(train), facts.train_rows)
         check_rows(shards[1], len(test), facts.test_rows)
@@ -152,7 +152,7 @@ def _class_folders(folder: Path, train: Path, validation: Path) -> tuple[FolderI
     wnids = validation_classes(folder, validation, flat) if flat and not test_classes else None
     if wnids is None:
         check_no_images_beside(validation, flat)
-    most = dataset_facts("imagenet").num_classes
+    most = dataset_info("imagenet").num_classes
     check_classes(train, classes, validation, test_classes if wnids is None else wnids, most)
     train_samples = class_images(train, classes)
     train_images = FolderImages(train_samples, _names_in_folders(train, train_samples))

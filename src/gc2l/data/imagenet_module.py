@@ -10,7 +10,6 @@ from torchvision.transforms import v2
 
 from gc2l.cells import DataConfig
 from gc2l.data.augment import normalise
-from gc2l.data.facts import dataset_facts
 from gc2l.data.imagenet import (
     FolderImages,
     ParquetImages,
@@ -18,6 +17,7 @@ from gc2l.data.imagenet import (
     files_fingerprint,
     find_imagenet,
 )
+from gc2l.data.info import dataset_info
 from gc2l.data.loader import drops_last, epoch_generator, usable_cores
 
 WORKERS = min(16, usable_cores())
@@ -31,7 +31,7 @@ class ImagenetDataModule(LightningDataModule):
 
     def __init__(self, config: DataConfig, *, batch_size: int, seed: int, channels_last: bool) -> None:
         super().__init__()
-        facts = dataset_facts(config.name)
+        facts = dataset_info(config.name)
         self.config = config
         self.batch_size = batch_size
         self.seed = seed

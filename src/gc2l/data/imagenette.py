@@ -6,8 +6,8 @@ import numpy as np
 
 from gc2l.data.arrays import ImageSet, image_set
 from gc2l.data.decode import EncodedImage, decode_all, square_side
-from gc2l.data.facts import dataset_facts
 from gc2l.data.folders import check_classes, check_no_images_beside, class_images, list_folder
+from gc2l.data.info import dataset_info
 from gc2l.data.parquet import read_encoded
 from gc2l.data.shards import LAYOUTS, check_rows, find_shards
 
@@ -55,7 +55,7 @@ def load_imagenette(root: Path) -> ImageSet:
 
 
 def _read_shards(train_files: list[Path], test_files: list[Path]) -> tuple[Half, Half]:
-    facts = dataset_facts("imagenette")
+    facts = dataset_info("imagenette")
     train, test = read_encoded(train_files), read_encoded(test_files)
     check_rows(train_files, len(train[1]), facts.train_rows)
     check_rows(test_files, len(test[1]), facts.test_rows)
@@ -67,7 +67,7 @@ def _read_folders(folder: Path) -> tuple[Half, Half]:
     (classes, beside), (test_classes, test_beside) = map(list_folder, halves)
     check_no_images_beside(halves[0], beside)
     check_no_images_beside(halves[1], test_beside)
-    check_classes(halves[0], classes, halves[1], test_classes, dataset_facts("imagenette").num_classes)
+    check_classes(halves[0], classes, halves[1], test_classes, dataset_info("imagenette").num_classes)
     train, test = (_encoded(class_images(half, classes)) for half in halves)
     return train, test
 

@@ -12,9 +12,9 @@ from gc2l.data.arrays import ImageSet, centre_cropped, resized
 from gc2l.data.augment import crop_and_flip, draw_boxes, draw_crops, normalise, resized_crop_and_flip
 from gc2l.data.cifar import load_cifar, prepare_cifar
 from gc2l.data.digits import load_digits
-from gc2l.data.facts import dataset_facts
 from gc2l.data.imagenet_module import ImagenetDataModule
 from gc2l.data.imagenette import find_imagenette, load_imagenette
+from gc2l.data.info import dataset_info
 from gc2l.data.loader import EvaluationLoader, TrainLoader
 
 
@@ -50,7 +50,7 @@ class InMemoryDataModule(LightningDataModule):
 
     def __init__(self, config: DataConfig, *, batch_size: int, seed: int, channels_last: bool) -> None:
         super().__init__()
-        facts = dataset_facts(config.name)
+        facts = dataset_info(config.name)
         self.config = config
         self.batch_size = batch_size
         self.seed = seed

@@ -1,1 +1,1 @@
-"""What needs records and networks together: exact evidence, released weights, written tables, verification."""
+"""Code that needs both records and networks: exact evidence, released weights, written tables, verification."""

@@ -1,4 +1,4 @@
-"""Evidence for the claims that needs torch: parameter counts, and pairs of computations done in float64."""
+"""Evidence that needs torch: parameter counts, and pairs of computations in float64."""
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Writing a table: computed from the records and the networks, rendered in every format, put under results/."""
+"""Write the tables: computed from records and networks, rendered in every format."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Small networks released with their records: made from what training leaves, loaded, and tested again."""
+"""Released weights of small networks: copied from a training run, loaded, and tested again."""
 
 from pathlib import Path
 
@@ -7,22 +7,22 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from gc2l.cells import Cell
-from gc2l.data import dataset_facts, make_data_module
+from gc2l.data import dataset_info, make_data_module
 from gc2l.models import build_model, compact_state, load_compact_state
 from gc2l.records import Record, WeightsFolder
 
 
 def release(cell: Cell, record: Record | None, trained: Path, weights: WeightsFolder) -> Path:
-    """Put the final weights of `cell` among the released ones and return their path.
+    """Release the final weights of `cell` and return their path.
 
     Args:
         cell: the run.
         record: its record; None when there is none.
-        trained: the file that its training left.
+        trained: the file with its final weights.
         weights: where to.
 
     Raises:
-        ValueError: a run that did not finish, whose error count depends on the device, or that is too large.
+        ValueError: a run that did not finish, an error count that depends on the device, or too large a file.
         FileNotFoundError: no weights to release.
     """
     if record is None:
@@ -52,7 +52,7 @@ def load_released(cell: Cell, path: Path) -> nn.Module:
 
 
 def why_not_exact(record: Record) -> str | None:
-    """Why the run's number of test errors need not come out again on another machine; None where it has to.
+    """Why the number of test errors may differ on another machine; None where it must not.
 
     In float32 on a CPU, rounding moves a logit by about 1e-6 of its size, and of 10,000 images hardly one lies so
     close between two classes. bfloat16 (8 bits), and TF32 (11 bits), in which a GPU convolves float32, move dozens of
@@ -83,4 +83,4 @@ def count_test_errors(network: nn.Module, cell: Cell) -> tuple[int, int]:
 
 
 def _network(cell: Cell) -> nn.Module:
-    return build_model(cell.model, dataset_facts(cell.data.name).num_classes)
+    return build_model(cell.model, dataset_info(cell.data.name).num_classes)

@@ -1,4 +1,4 @@
-"""Whether the committed results still agree with each other and with the code. It reads, and changes nothing."""
+"""Check that the committed results agree with each other and with the code; changes nothing."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ import torch
 
 from gc2l.analysis import FORMATS, comparison_table
 from gc2l.cells import Cell, DataConfig, ModelConfig, Preset, TrainingConfig
-from gc2l.data import dataset_facts, make_data_module
+from gc2l.data import dataset_info, make_data_module
 from gc2l.evidence.publish import table2_texts
 from gc2l.evidence.released import count_test_errors, load_released, why_not_exact
 from gc2l.models import build_model, count_parameters, paper_parameter_counts
@@ -19,13 +19,13 @@ from gc2l.records import Record, RunStore, ScalingRecord, WeightsFolder, read_re
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """What one group of checks found.
+    """The result of one group of checks.
 
     Attributes:
         name: what was checked.
         passed: files that are right.
-        failures: what is wrong; each names its file.
-        unchecked: what could not be checked here, and why.
+        failures: one message for each wrong file.
+        unchecked: what this machine cannot check, and why.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Run:
-    """A record that could be read, where it lies, and the cell it says it is of."""
+    """A readable record with its path and its cell."""
 
     path: Path
     record: Record
@@ -79,7 +79,7 @@ def verify(
 
 
 def read_runs(store: RunStore, data_root: Path) -> tuple[list[Run], Check]:
-    """Read every record below the folder: schema, hash, curve, name, and that the code has such a configuration."""
+    """Read every record of the folder; check schema, hash, curve, name and that the code knows the configuration."""
     runs, failures = [], []
     for path in sorted(store.folder.rglob("*.json")):
         try:
@@ -103,7 +103,7 @@ def check_data(runs: Iterable[Run]) -> Check:
     unchecked: dict[str, str] = {}
     failures, passed = [], 0
     for run in runs:
-        data = replace(run.cell.data, image_size=None)  # the fingerprint is that of the images before resizing
+        data = replace(run.cell.data, image_size=None)  # the fingerprint is taken before resizing
         if data.name in unchecked:
             continue
         if data not in fingerprints:
@@ -126,7 +126,7 @@ def check_data(runs: Iterable[Run]) -> Check:
 def check_tables(
     presets: Mapping[str, Preset], records: list[Record], folder: Path, scaling: Sequence[ScalingRecord] = ()
 ) -> Check:
-    """Render each table that was written anew from the records and compare."""
+    """Render each written table again from the records and compare."""
     failures, passed = [], 0
     for table in TABLES:
         paths = {suffix: folder / f"{table}.{suffix}" for suffix in FORMATS}
@@ -153,7 +153,7 @@ def _texts(
 
 
 def check_weights(runs: Iterable[Run], weights: WeightsFolder) -> Check:
-    """Compare the released files with their list, and the errors that they make with their records: all must agree."""
+    """Compare the released files with their list, and their test errors with their records."""
     failures, unchecked, passed = weights.problems(), [], 0
     by_name = {weights.path(run.cell).name: run for run in runs}
     for path in weights.files():
@@ -187,7 +187,7 @@ def _recorded_cell(record: Record, data_root: Path) -> Cell:
             seed=content["seed"],
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"the configuration is none of today's code: {error}") from error
+        raise ValueError(f"this code does not have the configuration: {error}") from error
 
 
 def _check_last_epoch(path: Path, record: Record, error_percent: float) -> None:
@@ -204,7 +204,7 @@ def _check_each(name: str, runs: Iterable[Run], problem: Callable[[Run], str | N
 
 def _parameters_problem(run: Run) -> str | None:
     with torch.device("meta"):
-        network = build_model(run.cell.model, dataset_facts(run.cell.data.name).num_classes)
+        network = build_model(run.cell.model, dataset_info(run.cell.data.name).num_classes)
     counted = count_parameters(network, run.cell.model.groups)
     recorded = run.record.parameters, run.record.parameters_per_processor
     if recorded == (counted.total, counted.per_processor):

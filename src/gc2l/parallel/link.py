@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.checkpoint import CheckpointException
 
-from gc2l.parallel.supplied import SuppliedChannels
+from gc2l.parallel.fake_group import FakeProcessGroup
 
 
 def _collectives(names: Container[str]) -> dict[str, str]:
@@ -46,7 +46,7 @@ class Link:
         layer: path of the layer in the network.
     """
 
-    group: dist.ProcessGroup | SuppliedChannels
+    group: dist.ProcessGroup | FakeProcessGroup
     layer: str
 
     @property
@@ -69,8 +69,8 @@ class Link:
         Raises:
             RankError: it failed at once.
         """
-        if isinstance(self.group, SuppliedChannels):
-            self.group.supply(kind, result, operands)
+        if isinstance(self.group, FakeProcessGroup):
+            self.group.fill(kind, result, operands)
             return Transfer(self, kind, result, operands, None)
         with explained(self._where(kind)), _layer(self.layer):
             work = getattr(dist, COLLECTIVES[kind])(result, *operands, group=self.group, async_op=True, **options)

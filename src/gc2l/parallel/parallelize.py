@@ -11,13 +11,13 @@ from gc2l.models import WideResNet
 from gc2l.models.torchvision_import import torchvision
 from gc2l.nn import Convolution, GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 from gc2l.parallel.classifier import SharedDropout, SummedLinear
+from gc2l.parallel.fake_group import FakeProcessGroup
 from gc2l.parallel.learnable import GatheredLearnableConv2d
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import local_batch_norm, local_convolution
 from gc2l.parallel.mesh import CHANNEL, check_same_on_all_ranks
 from gc2l.parallel.shuffle import ExchangedShuffleConv2d
 from gc2l.parallel.standard import GatheredConv2d
-from gc2l.parallel.supplied import SuppliedChannels
 from gc2l.parallel.two_level import GatheredTwoLevelConv2d
 
 NETWORKS = (WideResNet, torchvision.models.MobileNetV2)
@@ -53,7 +53,7 @@ def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -
 def rank_share(network: nn.Module, ranks: int) -> nn.Module:
     """Replace the layers of `network`, in place, by those of the first of `ranks` ranks, of which no other is there.
 
-    What the others would send is made up, see `SuppliedChannels`: such a network has the cost of a rank's share, on
+    What the others would send is made up, see `FakeProcessGroup`: such a network has the cost of a rank's share, on
     hardware that cannot hold or run all of them, but not its values. On the meta device it costs no memory.
 
     Args:
@@ -67,7 +67,7 @@ def rank_share(network: nn.Module, ranks: int) -> nn.Module:
         TypeError, ValueError: as `parallelize`.
     """
     _check_network(network, ranks)
-    return _divide(network, SuppliedChannels(ranks), overlap=False)
+    return _divide(network, FakeProcessGroup(ranks), overlap=False)
 
 
 def _check_network(network: nn.Module, p: int) -> None:
@@ -79,7 +79,7 @@ def _check_network(network: nn.Module, p: int) -> None:
         _check(name, layer, p, stem=name == stem)
 
 
-def _divide(network: nn.Module, group: dist.ProcessGroup | SuppliedChannels, *, overlap: bool) -> nn.Module:
+def _divide(network: nn.Module, group: dist.ProcessGroup | FakeProcessGroup, *, overlap: bool) -> nn.Module:
     stem = _stem(network)
     for name, layer in _leaves(network).items():
         network.set_submodule(name, _rank_local(layer, Link(group, name), stem=name == stem, overlap=overlap))

@@ -14,7 +14,7 @@ def make_record(cell: Cell, outcome: "Outcome", *, environment: Environment) -> 
     """The record of `cell`, which ran with this outcome in this environment.
 
     Raises:
-        ValueError: an outcome that contradicts itself or the cell, such as a finished run with missing epochs.
+        ValueError: an outcome that contradicts the cell, such as a finished run with missing epochs.
     """
     hardware = environment.hardware.model_copy(update={"accelerator": outcome.accelerator})
     errors = outcome.test_errors

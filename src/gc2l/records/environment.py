@@ -1,4 +1,4 @@
-"""What a run was done with: the commit of the code, the package versions, the machine."""
+"""The environment of a run: the commit of the code, the package versions, the machine."""
 
 import platform
 import subprocess
@@ -13,7 +13,7 @@ from gc2l.records.schema import Hardware
 
 UNKNOWN = "unknown"
 _PACKAGES = ("torch", "torchvision", "pytorch_lightning", "numpy")
-# What decides a run. Results change while a grid runs, and notes and tests do not train.
+# Only the files that affect training: results change while a grid runs, and notes and tests do not train.
 _CODE = ("src", "experiments", "pyproject.toml", "constraints.txt")
 
 
@@ -48,7 +48,7 @@ def _describe_code(repository: Path | None) -> tuple[str, bool]:
         return UNKNOWN, True
     try:
         root, commit = _git(repository, "rev-parse", "--show-toplevel", "HEAD").splitlines()
-        # An unpacked archive may lie in a checkout of something else.
+        # An unpacked archive may lie inside the checkout of another project.
         if not repository.samefile(root):
             return UNKNOWN, True
         changes = _git(repository, "status", "--porcelain", "--untracked-files=all", "--", *_CODE)

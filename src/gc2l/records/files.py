@@ -1,13 +1,13 @@
-"""Writing into the results folder: a file is there whole, or as it was before."""
+"""Atomic writes: a file has its old content or all of its new content."""
 
 import os
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` (text as UTF-8) to `path`, creating its folder; a crash on the way leaves the old file, or none.
+    """Write `content` (text as UTF-8) to `path`, creating its folder; a crash leaves the old file, or none.
 
-    It goes to a temporary file in the same folder, is flushed to disk and then takes the place of the old file.
+    A temporary file in the same folder is written, flushed to disk and renamed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -1,4 +1,4 @@
-"""Confidence intervals, and the one that belongs to a count of errors."""
+"""Confidence intervals, and the Wilson interval of an error rate."""
 
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import binomtest
@@ -27,7 +27,7 @@ def wilson_interval(errors: int, rows: int) -> Interval:
         rows: all images.
 
     Raises:
-        ValueError: no rows, or a number of errors that they cannot have.
+        ValueError: no rows, or errors outside 0 to rows.
     """
     if rows < 1:
         raise ValueError(f"rows={rows} must be at least 1")

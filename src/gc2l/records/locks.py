@@ -1,9 +1,9 @@
-"""Locks on files: one process at a time, and who it is.
+"""File locks that name their owner.
 
-The lock is the kernel's (flock), not the existence of a file: it ends with its process, however that dies, so there is
-no stale lock to find and no heartbeat to keep. Linux carries flock to the server of an NFS mount, where it holds across
-hosts and ends with the client's lease. A file system without flock gets filelock's marker file instead, with a
-warning; there a marker that a dead process of another host left has to be deleted by hand.
+The lock is the kernel's (flock), not the existence of a file: the kernel releases it when the process dies, so no lock
+goes stale and no heartbeat is needed. Linux carries flock to the server of an NFS mount, where it holds across hosts
+and ends with the client's lease. A file system without flock gets filelock's marker file instead, with a warning; there
+a marker that a dead process of another host left has to be deleted by hand.
 """
 
 import os
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.5
 
 @contextmanager
 def hold(path: Path, *, waiting: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock `path`; `waiting` is told once who has it, if one has to wait."""
+    """Hold the lock `path`; if another process holds it, `waiting` is called once with that owner."""
     lock = _make(path)
     try:
         lock.acquire(timeout=0)
@@ -70,7 +70,7 @@ def _make(path: Path) -> FileLock:
 
 
 def _sign(lock: FileLock | SoftFileLock) -> None:
-    # filelock's marker names its owner by itself, in these two lines.
+    # filelock's marker names its owner in these two lines.
     if not isinstance(lock, SoftFileLock):
         Path(lock.lock_file).write_text(f"{os.getpid()}\n{socket.gethostname()}\n", encoding="utf-8")
 
@@ -78,6 +78,6 @@ def _sign(lock: FileLock | SoftFileLock) -> None:
 def _owner(path: Path) -> str:
     try:
         process, host = path.read_text(encoding="utf-8").splitlines()[:2]
-    except (FileNotFoundError, ValueError):  # released, or not yet signed, at this moment
+    except (FileNotFoundError, ValueError):  # just released, or not yet signed
         return "another process"
     return f"process {process} on {host}"

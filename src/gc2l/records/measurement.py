@@ -1,4 +1,4 @@
-"""What records that are no training runs share: where they were made, and how they are written and read."""
+"""Records of measurements other than training runs: where they were made, and how they are written and read."""
 
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -29,7 +29,7 @@ def read_measurement(kind: type[Kind], path: Path) -> Kind:
     """Read what `save_measurement` wrote.
 
     Raises:
-        ValueError: no valid record of this kind.
+        ValueError: not a valid record of this kind.
         FileNotFoundError: there is no such file.
     """
     try:

@@ -1,4 +1,4 @@
-"""The record of Table 2's measurements on one machine: what a rank has to do, and how long it takes."""
+"""The record of Table 2's measurements on one machine: the work of a rank, and how long it takes."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,18 +17,18 @@ class Work(Part):
 
     Attributes:
         depth, widen_factor, variant, groups: the network.
-        stem_channels: of the paper's 16, or more where they must be divided by more groups.
-        ranks: p, that divide the channels or the layers.
-        split: what they divide. Ranks that divide the layers take turns: what is counted is all ranks' work but for
-            `own_parameters`, those of the rank that holds most, and `received_bytes`, of all messages.
+        stem_channels: the paper's 16, or the number of groups where that is larger.
+        ranks: p, the ranks that divide the channels or the layers.
+        split: what the ranks divide. Ranks that divide the layers take turns: what is counted is all ranks' work but
+            for `own_parameters`, those of the rank that holds most, and `received_bytes`, of all messages.
         images: batch size.
         parameters: of the whole network.
-        own_parameters: those that the rank holds.
+        own_parameters: of the rank.
         flops: floating point operations of a step, thrice those of the forward pass; a multiply-add is two.
         elements: numbers that the layers write in the forward pass.
         layers: number of layers with an output of their own.
         collectives: started by the rank; messages of ranks that divide the layers.
-        received_bytes: that it has at least to get from others.
+        received_bytes: the least that it must get from others.
     """
 
     depth: Positive
@@ -58,7 +58,7 @@ class Timing(Part):
 
 
 class ShareTime(Part):
-    """The step of one rank alone, its collectives supplied; see `gc2l.parallel.rank_share`."""
+    """The step of one rank alone, with made-up data from the others; see `gc2l.parallel.rank_share`."""
 
     work: Work
     time: Timing
@@ -102,7 +102,7 @@ class ScalingRecord(Measurement):
         shares: single ranks, timed alone.
         together: ranks that run and communicate.
         link: the collectives alone.
-        planned: networks that nobody has run here, to be predicted.
+        planned: networks to predict, which have not been run.
     """
 
     schema_version: Literal[1] = 1

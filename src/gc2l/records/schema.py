@@ -1,4 +1,4 @@
-"""The record of one training run: what was run, on what, and what came out. Version 1 of the file format."""
+"""The record of one training run: its configuration, machine and results. Version 1 of the file format."""
 
 import json
 import math
@@ -17,7 +17,7 @@ Amount = Annotated[float, Field(ge=0)]
 
 
 class Part(BaseModel):
-    """What all parts of a record share: no unknown field, no silent conversion, no NaN or infinity, no change."""
+    """Base of all parts of a record: frozen, strict, without unknown fields, NaN or infinity."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -66,7 +66,7 @@ class Rank(Part):
         parameters: those it held.
         peak_memory_bytes: its highest memory use.
         collectives: number of collectives in the first training step.
-        received_bytes: bytes that it had at least to get from others in that step.
+        received_bytes: the least number of bytes that it had to get from others in that step.
     """
 
     rank: Count
@@ -142,8 +142,8 @@ class Record(Part):
         versions: of Python and of the packages that decide a result.
         hardware: the machine.
         execution: how it was used.
-        parallel: the ranks that divided channels; None where one process trained, and in records from before there
-            was such training.
+        parallel: the ranks that divided channels; None where one process trained, and in records older than
+            channel-parallel training.
         data_fingerprint: hash of the images and labels.
         parameters: nominal number of parameters of the network, in all groups.
         parameters_per_processor: of them, those that one of n processors holds.
@@ -229,7 +229,7 @@ def from_json(text: str) -> Record:
     """Read what `to_json` wrote.
 
     Raises:
-        ValueError: text that is no JSON or no valid record; one line for each problem.
+        ValueError: text that is not JSON or not a valid record; one line for each problem.
     """
     try:
         return Record.model_validate_json(text)

@@ -30,7 +30,7 @@ class RunStore:
         """The record of `cell`, None when it has not been run.
 
         Raises:
-            ValueError: a file that is no valid record of this cell.
+            ValueError: a file that is not a valid record of this cell.
         """
         path = self.path(cell)
         return _read(path, identity=cell.identity) if path.exists() else None
@@ -52,13 +52,13 @@ class RunStore:
 
     @contextmanager
     def exclusive(self, cell: Cell, *, waiting: Callable[[str], None]) -> Iterator[Record | None]:
-        """Be the only process that trains `cell`, in any preset; yields the record that it has by then.
+        """Lock `cell`, in any preset, for training; yields the record that it has once the lock is held.
 
-        The locks lie beside the records, because that is the folder that all machines of a campaign share.
+        The locks lie beside the records, in the folder that all machines of a campaign share.
 
         Args:
             cell: what is to be trained.
-            waiting: told who trains the cell, if one has to wait for that process.
+            waiting: called with the process that trains the cell, when there is one to wait for.
         """
         with hold(self._lock(cell, "lock"), waiting=waiting):
             # An NFS client remembers for up to a minute that a file was missing; after a change of its own in the
@@ -74,7 +74,7 @@ class RunStore:
         return holder(self._lock(cell, "lock"))
 
     def claim(self, cell: Cell) -> AbstractContextManager[bool]:
-        """Claim `cell` for a sweep's agent, which starts others to train it; yields whether it was free."""
+        """Claim `cell` for a sweep's agent, whose subprocess trains it; yields whether it was free."""
         return try_to_hold(self._lock(cell, "claim"))
 
     def _lock(self, cell: Cell, purpose: str) -> Path:
@@ -97,7 +97,7 @@ def read_record(path: Path) -> Record:
     """The record in one file, whose folder has to be its preset and whose name has to end with its identity.
 
     Raises:
-        ValueError: no valid record, or one of another cell.
+        ValueError: not a valid record, or one of another cell.
     """
     return _read(path, identity=path.stem.rpartition("-")[2])
 

@@ -23,7 +23,7 @@ class WeightsFolder:
 
     @property
     def sums(self) -> Path:
-        """The list: a line for each file, its SHA-256, two blanks, its name."""
+        """The list: for each file a line with SHA-256, two blanks and name."""
         return self.folder / "SHA256SUMS"
 
     def path(self, cell: Cell) -> Path:
@@ -50,7 +50,7 @@ class WeightsFolder:
         return path
 
     def problems(self) -> list[str]:
-        """What contradicts the list or the limit; each line names its file."""
+        """The files that contradict the list or the limit, one line each."""
         lines = self.sums.read_text(encoding="utf-8").splitlines() if self.sums.exists() else []
         listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
         found = {file.name: file for file in self.files()}

@@ -15,7 +15,7 @@ from pytorch_lightning.strategies import ModelParallelStrategy
 from torch.optim import Optimizer
 
 from gc2l.cells import Cell
-from gc2l.data import dataset_facts
+from gc2l.data import dataset_info
 from gc2l.parallel import Job, Traffic, check_same_on_all_ranks, explained, load_sharded, record_traffic, save_sharded
 from gc2l.training.execution import Execution
 from gc2l.training.memory import peak_memory_bytes
@@ -132,7 +132,7 @@ def prepare_ranks(cell: Cell, execution: Execution, job: Job) -> Execution:
     """
     check_same_on_all_ranks("cell (hash of its configuration)", cell.identity)
     check_same_on_all_ranks("execution", repr((execution, job.overlap)))
-    rows, size = dataset_facts(cell.data.name).train_rows, cell.training.batch_size
+    rows, size = dataset_info(cell.data.name).train_rows, cell.training.batch_size
     smallest = rows % size or size
     if job.data_ranks > min(smallest, size):
         raise ValueError(

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
 
 from gc2l.cells import Cell
-from gc2l.data import dataset_facts
+from gc2l.data import dataset_info
 from gc2l.training.execution import Execution
 
 PROJECT = "gc2l"
@@ -63,7 +63,7 @@ def report_to_sweep(
     logger = _make_wandb_logger(cell, execution)
     if logger is None:
         return
-    steps = math.ceil(dataset_facts(cell.data.name).train_rows / cell.training.batch_size)
+    steps = math.ceil(dataset_info(cell.data.name).train_rows / cell.training.batch_size)
     for point in curve:
         # Where Lightning puts the end of an epoch: it counts epochs and steps from 0.
         logger.log_metrics({**point, "epoch": point["epoch"] - 1}, step=int(point["epoch"]) * steps - 1)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gc2l.cells import Cell
-from gc2l.data import dataset_facts, make_data_module
+from gc2l.data import dataset_info, make_data_module
 from gc2l.models import build_model, count_parameters
 from gc2l.parallel import Job, consolidate
 from gc2l.training.allocator import keep_freed_memory
@@ -53,7 +53,7 @@ def train(
     started = datetime.now(UTC)
     if job is not None:
         execution = prepare_ranks(cell, execution, job)
-    resolved = execution.resolve(dataset_facts(cell.data.name).train_rows * cell.training.epochs)
+    resolved = execution.resolve(dataset_info(cell.data.name).train_rows * cell.training.epochs)
     data = make_data_module(
         cell.data, batch_size=cell.training.batch_size, seed=cell.seed, channels_last=resolved.channels_last
     )

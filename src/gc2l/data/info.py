@@ -1,4 +1,4 @@
-"""What is known of each data set before an image is read."""
+"""The sizes, classes and pixel statistics of each data set."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ _IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetFacts:
+class DatasetInfo:
     """Published figures of a data set.
 
     Attributes:
@@ -27,11 +27,11 @@ class DatasetFacts:
     std: tuple[float, float, float]
 
 
-_FACTS = {
-    "digits": DatasetFacts(
+_DATASETS = {
+    "digits": DatasetInfo(
         num_classes=10, image_size=8, train_rows=1437, test_rows=360, mean=(0.30483,) * 3, std=(0.37572,) * 3
     ),
-    "cifar10": DatasetFacts(
+    "cifar10": DatasetInfo(
         num_classes=10,
         image_size=32,
         train_rows=50_000,
@@ -39,7 +39,7 @@ _FACTS = {
         mean=(0.49140, 0.48216, 0.44653),
         std=(0.24703, 0.24349, 0.26159),
     ),
-    "cifar100": DatasetFacts(
+    "cifar100": DatasetInfo(
         num_classes=100,
         image_size=32,
         train_rows=50_000,
@@ -47,10 +47,10 @@ _FACTS = {
         mean=(0.50707, 0.48655, 0.44092),
         std=(0.26733, 0.25644, 0.27615),
     ),
-    "imagenette": DatasetFacts(
+    "imagenette": DatasetInfo(
         num_classes=10, image_size=128, train_rows=9469, test_rows=3925, mean=_IMAGENET_MEAN, std=_IMAGENET_STD
     ),
-    "imagenet": DatasetFacts(
+    "imagenet": DatasetInfo(
         num_classes=1000,
         image_size=224,
         train_rows=1_281_167,
@@ -61,12 +61,12 @@ _FACTS = {
 }
 
 
-def dataset_facts(name: str) -> DatasetFacts:
-    """The facts of one data set.
+def dataset_info(name: str) -> DatasetInfo:
+    """The published figures of one data set.
 
     Raises:
         ValueError: an unknown name.
     """
-    if name not in _FACTS:
-        raise ValueError(f"data set {name!r} is unknown; choose one of {', '.join(map(repr, _FACTS))}")
-    return _FACTS[name]
+    if name not in _DATASETS:
+        raise ValueError(f"data set {name!r} is unknown; choose one of {', '.join(map(repr, _DATASETS))}")
+    return _DATASETS[name]
