@@ -1,4 +1,4 @@
-"""From records to tables and statistics. It reads and computes; it never trains, writes files or imports torch."""
+"""From records to tables and statistics, without training, writing files or importing torch."""
 
 from gc2l.analysis.render import FORMATS, to_csv, to_latex, to_markdown, to_terminal
 from gc2l.analysis.selection import RunIndex

@@ -1,4 +1,4 @@
-"""What a comparison table says, in words and blocks of cells: the same for every output format."""
+"""A comparison table as title, notes and blocks of text cells, for every output format."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gc2l.paper import PARAMETER_DECIMALS
 from gc2l.variants import VARIANTS
 
 NOTHING = "-"
-"""Stands where nothing has been run."""
+"""The cell of a convolution without a run."""
 
 _SUBJECTS = {
     "table1": "standard (SC), group (GC) and two-level group convolution (GC-2L)",

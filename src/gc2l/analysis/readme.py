@@ -1,4 +1,4 @@
-"""The parts of the READMEs that follow from the records, between marks that a reader of the page does not see."""
+"""The parts of the READMEs that are generated from the records, between HTML comments."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 

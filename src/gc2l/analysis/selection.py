@@ -1,4 +1,4 @@
-"""Finding the runs that stand for a row of the paper."""
+"""Find the runs that stand for a row of the paper."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping

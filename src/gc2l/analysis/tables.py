@@ -1,4 +1,4 @@
-"""A table of the paper as data: what it prints, what the code counts, what the runs give."""
+"""A table of the paper as data: the printed numbers, the counted parameters, the results of the runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

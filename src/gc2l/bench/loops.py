@@ -38,7 +38,7 @@ def measure_loops(
     compile: bool,
     device: Device = CPU,
 ) -> list[dict[str, Any]]:
-    """Time passes over `batches` batches of CIFAR-10, the three loops in turns, over the suite's own time.
+    """Time passes over `batches` batches of CIFAR-10, the three loops alternately, relative to the suite.
 
     The plain loop is float32, eager, in the usual memory format, with torchvision's transforms in a `DataLoader`, and
     with the framework's own convolutions. The suite is Lightning's trainer with the suite's module, data and settings;
@@ -82,7 +82,7 @@ def measure_loops(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice on workers, which the suite's loaders do not have
         trainer.fit(module, data)
-    # The first turn warms up.
+    # The first round warms up.
     seconds = {SUITE: [point.seconds for point in module.curve][1:]}
     seconds |= {name: times[1:] for name, times in turns_of_others.seconds.items()}
     common = {"network": network, "variant": label, "groups": groups, "images": batch_size, "compile": compile}
@@ -93,7 +93,7 @@ def measure_loops(
 
 
 class _TakeTurns(pl.Callback):
-    """After each of the trainer's epochs, the other loops have their turn."""
+    """Runs the other loops after each of the trainer's epochs."""
 
     def __init__(self, others: dict[str, Callable[[], object]], device: Device) -> None:
         self.others = others
@@ -109,7 +109,7 @@ class _TakeTurns(pl.Callback):
 
 
 class _Pictures(Dataset):
-    """CIFAR-10 as torchvision serves it: one picture at a time through the transforms."""
+    """CIFAR-10 through torchvision's transforms, one image at a time."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
         facts = dataset_info("cifar10")

@@ -65,7 +65,7 @@ def loop_table(rows: Sequence[Row], title: str) -> str:
 
 
 def targets(layers: Sequence[Row], steps: Sequence[Row], loops: Sequence[Row]) -> str:
-    """Every target that was measured, beside its figure."""
+    """Every measured target beside its figure."""
     lines: list[tuple[str, str, str, str]] = []
 
     def add(name: str, target: float, value: float, spread: str, *, at_least: bool = False) -> None:

@@ -14,7 +14,7 @@ _MARKS = {"SC": ("o", "0.2"), "nn.Conv2d(groups=n)": ("s", "C0"), "GC": ("D", "C
 def layer_work(row: dict[str, Any]) -> tuple[float, float]:
     """Floating-point operations, and bytes that have to move at least, of forward and backward pass of one layer.
 
-    SC, GC and GC-2L as such: however many operations the algorithm really does.
+    They are those of SC, GC and GC-2L themselves, whatever the algorithm adds or saves.
     """
     groups = 1 if row["candidate"] == "SC" else row["groups"]
     pixels = row["images"] * (row["size"] // row["stride"]) ** 2

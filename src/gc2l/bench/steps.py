@@ -1,4 +1,4 @@
-"""(b) Network steps: forward, backward and optimizer of whole networks, variants in turns; and (e) memory."""
+"""(b) Network steps: forward, backward and optimizer of whole networks, variants alternately; and (e) memory."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -57,7 +57,7 @@ def measure_steps(
     candidates: Iterable[str] = ("GC-2L", PLAIN, FRAMEWORK, "SC", "Shuffle"),
     device: Device = CPU,
 ) -> list[dict[str, Any]]:
-    """Time a training step of each variant of a network over that of GC, and note the memory it keeps."""
+    """Time a training step of each variant relative to GC, and measure the memory it keeps."""
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     pictures = torch.randn(images, 3, size, size, device=device.name).to(memory_format=memory_format)
     labels = torch.randint(0, 10, (images,), device=device.name)

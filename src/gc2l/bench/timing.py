@@ -1,4 +1,4 @@
-"""Ratios of running times that survive a busy machine: the candidates take turns, and the median of turns counts."""
+"""Ratios of running times that are robust on a busy machine: medians over rounds in which the candidates alternate."""
 
 import statistics
 import time
@@ -10,13 +10,13 @@ import torch
 
 @dataclass(frozen=True, kw_only=True)
 class Ratio:
-    """A running time over that of the base, measured in turns.
+    """A running time relative to that of the base.
 
     Attributes:
-        median: of the turns' ratios.
+        median: of the rounds' ratios.
         low, high: their quartiles.
         seconds: median running time.
-        turns: how many there were.
+        turns: number of rounds.
     """
 
     median: float
@@ -65,12 +65,12 @@ def alternate(
 
 
 def compare(seconds: Mapping[str, list[float]], base: str) -> dict[str, Ratio]:
-    """The ratios of running times that were measured in turns, by name, over those of `base`."""
+    """The ratios of running times to those of `base`, by name, from lists with a time for each round."""
     return {name: _ratio(times, seconds[base]) for name, times in seconds.items()}
 
 
 def clock() -> float:
-    """Seconds; with one thread on a processor those in which it really ran, whatever else the machine does."""
+    """Seconds; for one thread on a CPU its processor time, which excludes the machine's other load."""
     if torch.get_num_threads() == 1 and not torch.cuda.is_available():
         return time.process_time()
     return time.perf_counter()

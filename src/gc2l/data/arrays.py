@@ -1,4 +1,4 @@
-"""A set of images held in memory, in an order and with a fingerprint that do not depend on where it came from."""
+"""A data set in memory; its order and fingerprint do not depend on its source."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class ImageSplit:
 
     @classmethod
     def from_numpy(cls, images: np.ndarray, labels: np.ndarray) -> Self:
-        """From images (rows, H, W, 3) and labels (rows,) as the sources give them."""
+        """From images (rows, H, W, 3) and labels (rows,)."""
         channels_first = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         return cls(torch.from_numpy(channels_first), torch.from_numpy(labels.astype(np.int64)))
 
@@ -34,7 +34,7 @@ class ImageSplit:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Both halves of a set, and the SHA-256 that names its content."""
+    """Both halves of a set, and the SHA-256 of its content."""
 
     train: ImageSplit
     test: ImageSplit
@@ -53,8 +53,8 @@ def row_digests(images: np.ndarray, labels: np.ndarray) -> list[bytes]:
 def canonical(images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[bytes]]:
     """Rows sorted by their digests, and the sorted digests.
 
-    The order depends on the content alone, so a seed means the same training order whatever the source; and it is
-    as good as random, so a prefix is a fair sample.
+    The order depends on the content alone, so a seed gives the same training order for every source; it is as good as
+    random, so a prefix is a fair sample.
     """
     digests = row_digests(images, labels)
     order = sorted(range(len(digests)), key=digests.__getitem__)

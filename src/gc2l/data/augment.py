@@ -1,4 +1,4 @@
-"""Augmentation of whole batches, as pure functions: random numbers are drawn apart from their use.
+"""Augmentation of whole batches, as pure functions of images and random draws.
 
 Draws are made on the CPU for a whole epoch, one row for each image, so that they do not depend on the device, the
 batch size or the number of workers. Shapes: N images, H x W pixels each, S the side of a crop.
@@ -51,7 +51,7 @@ def crop_and_flip(images: Tensor, draws: Tensor, padding: int) -> Tensor:
 def draw_boxes(rows: int, height: int, width: int, generator: torch.Generator) -> Tensor:
     """Windows of random area and aspect ratio, distributed as those of torchvision's RandomResizedCrop.
 
-    A window that does not fit is drawn anew, up to ten times; after that it is the whole image, which is
+    A window that does not fit is drawn again, up to ten times; after that it is the whole image, which is
     torchvision's choice too when the image's own ratio lies within `RATIO`.
 
     Returns:

@@ -21,7 +21,7 @@ KNOWN_FINGERPRINTS = {
 
 
 def prepare_cifar(name: str, root: Path) -> None:
-    """Make sure that the files are under `root`; torchvision downloads them, or unpacks its archive, when they are not.
+    """Make sure that the files are under `root`; otherwise torchvision downloads them or unpacks its archive.
 
     Raises:
         FileNotFoundError: they are not there and cannot be downloaded; the message says how to get them.
@@ -31,7 +31,7 @@ def prepare_cifar(name: str, root: Path) -> None:
     if (folder.is_dir() and not lock.exists()) or find_shards(root / name, "test"):
         return
     root.mkdir(parents=True, exist_ok=True)
-    with FileLock(lock):  # runs that start together download once, and the others wait for it
+    with FileLock(lock):  # of runs that start together one downloads, and the others wait
         if folder.is_dir():
             return
         try:
@@ -49,7 +49,7 @@ def load_cifar(name: str, root: Path) -> ImageSet:
 
     Raises:
         FileNotFoundError: no files, see `prepare_cifar`.
-        ValueError: a file is truncated or altered; the message names it, or the files that it is among.
+        ValueError: a file is truncated or altered; the message names it or its folder.
     """
     if _torchvision_folder(name, root).is_dir():
         return image_set(*_read_torchvision(name, root))

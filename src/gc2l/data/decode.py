@@ -13,7 +13,7 @@ from torchvision.transforms import v2
 
 from gc2l.data.loader import usable_cores
 
-# Those of torchvision.datasets.ImageFolder. Pillow would try dozens, one of which starts Ghostscript.
+# The formats of torchvision.datasets.ImageFolder. Pillow would try dozens, and one of them starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")
 
 # What Pillow raises for damaged images, and TypeError for a null in their place.
@@ -24,10 +24,10 @@ _LARGEST_SIDE = 320
 
 
 class EncodedImage(NamedTuple):
-    """An image that is not decoded yet.
+    """An encoded image.
 
     Attributes:
-        name: what an error calls it.
+        name: for error messages.
         source: its file, or the content of one.
     """
 
@@ -53,8 +53,8 @@ def decode_all(images: Sequence[EncodedImage], side: int | None = None) -> np.nd
 
     Args:
         images: all of one size, unless `side` is given.
-        side: the shorter side of each image is brought to so many pixels (bilinear, antialiased) and the centre
-            square is kept.
+        side: resize the shorter side of each image to so many pixels (bilinear, antialiased) and keep the centre
+            square.
 
     Raises:
         ValueError: an image that cannot be decoded, or of another size; the message names it.

@@ -10,7 +10,7 @@ _ImageFolders = torchvision.datasets.folder
 
 
 def list_folder(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the class folders, and of the images that lie beside them, each in order; hidden ones are left out."""
+    """Names of the class folders, and of the images beside them, each sorted and without hidden ones."""
     with os.scandir(folder) as entries:
         shown = [entry for entry in entries if not entry.name.startswith(".")]
     classes = sorted(entry.name for entry in shown if entry.is_dir())
@@ -21,7 +21,7 @@ def list_folder(folder: Path) -> tuple[list[str], list[str]]:
 def class_images(folder: Path, classes: Sequence[str]) -> list[tuple[str, int]]:
     """Path and label of each image `<class>/**` below a folder.
 
-    Other files, and hidden ones such as those that macOS and Jupyter leave in between, are left out.
+    Other files and hidden ones, such as those of macOS and Jupyter, are left out.
 
     Raises:
         FileNotFoundError: a class without images; the message names it.
@@ -59,7 +59,7 @@ def check_classes(
 
 
 def check_no_images_beside(folder: Path, images: Sequence[str]) -> None:
-    """Check that all images of a folder with class folders lie in those.
+    """Check that no image lies beside the class folders.
 
     Raises:
         ValueError: some do not.

@@ -21,7 +21,7 @@ from gc2l.data.info import dataset_info
 from gc2l.data.parquet import open_parquet, read_group
 from gc2l.data.shards import LAYOUTS, check_rows, find_shards
 
-_SHUFFLED_GROUPS = 16  # row groups that are shuffled together; a worker keeps as many in memory
+_SHUFFLED_GROUPS = 16  # row groups that are shuffled together, and that a worker keeps in memory
 _cached_group = functools.lru_cache(maxsize=_SHUFFLED_GROUPS)(read_group)
 
 
@@ -145,7 +145,7 @@ def find_imagenet(root: Path) -> tuple[FolderImages, FolderImages] | tuple[Parqu
 
 
 def _class_folders(folder: Path, train: Path, validation: Path) -> tuple[FolderImages, FolderImages]:
-    """The images of two folders, of which the second may have its images without folders of their classes."""
+    """The images of two folders; the second may have no class folders."""
     classes, beside = list_folder(train)
     check_no_images_beside(train, beside)
     test_classes, flat = list_folder(validation)
@@ -177,8 +177,8 @@ def files_fingerprint(sizes: list[tuple[str, int]]) -> str:
 class TransformedImages(Dataset[tuple[Tensor, int]]):
     """Images after a random or fixed transform, as uint8 (3, size, size).
 
-    A key is a row, or, for a random transform, a pair of row and seed, so that what a worker draws depends on
-    neither the worker nor the rows before.
+    A key is a row, or, for a random transform, a pair of row and seed, so that the draw depends on neither the worker
+    nor the rows before.
     """
 
     def __init__(self, source: FolderImages | ParquetImages, transform: Any) -> None:

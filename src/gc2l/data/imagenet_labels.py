@@ -1,4 +1,4 @@
-"""The classes of ImageNet's validation images as distributed, in one folder: from Kaggle's or the makers' own list."""
+"""The classes of ImageNet's validation images that lie in one folder: from Kaggle's list or the development kit."""
 
 import csv
 import io
@@ -78,7 +78,7 @@ def _from_devkit(folder: Path) -> dict[str, str]:
         wnids = dict(zip(leaves["ILSVRC2012_ID"].tolist(), leaves["WNID"].tolist(), strict=True))
         numbers = [int(line) for line in ground_truth.split()]
         return {f"ILSVRC2012_val_{row:08d}": wnids[number] for row, number in enumerate(numbers, 1)}
-    except Exception as error:  # SciPy has no common class for what a damaged file raises
+    except Exception as error:  # SciPy's errors for damaged files have no common class
         raise ValueError(f"{folder}: {_SYNSETS} or {_GROUND_TRUTH} cannot be read (altered?): {error!r}") from error
 
 

@@ -24,7 +24,7 @@ WORKERS = min(16, usable_cores())
 
 
 class ImagenetDataModule(LightningDataModule):
-    """Random resized crop and flip to train, resize (256 for 224) and centre crop to test, in worker processes.
+    """Random resized crop and flip for training, resize (256 for 224) and centre crop for testing, in worker processes.
 
     Args: see `make_data_module`.
     """
@@ -46,7 +46,7 @@ class ImagenetDataModule(LightningDataModule):
         """Check that the images are there.
 
         Raises:
-            FileNotFoundError, ValueError: they are not, or not as they should be, see `find_imagenet`.
+            FileNotFoundError, ValueError: see `find_imagenet`.
         """
         find_imagenet(self.config.root)
 
@@ -68,7 +68,7 @@ class ImagenetDataModule(LightningDataModule):
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the names, with their classes, and sizes of all files; reading them all would take hours."""
+        """SHA-256 of the names, classes and sizes of all files; hashing their content would take hours."""
         return files_fingerprint([pair for split in self.splits for pair in split.sizes()])
 
     @property
@@ -127,7 +127,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration gives; Lightning calls it."""
+        """Set the epoch of the next iteration; Lightning calls it."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -143,7 +143,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
 class LateLoader:
     """A DataLoader that starts its workers at the first batch.
 
-    Lightning makes the first iterator before it tells the sampler the epoch, and a DataLoader hands out rows at once,
+    Lightning makes the first iterator before it sets the sampler's epoch, and a DataLoader requests rows at once,
     so a resumed run would see the rows of epoch 0.
     """
 
@@ -152,7 +152,7 @@ class LateLoader:
 
     @property
     def sampler(self) -> Sampler | Iterable:
-        """What Lightning tells the epoch."""
+        """The object whose `set_epoch` Lightning calls."""
         return self.loader.sampler
 
     def __len__(self) -> int:

@@ -17,7 +17,7 @@ Half = tuple[list[EncodedImage], np.ndarray]
 
 
 def find_imagenette(root: Path) -> Path | tuple[list[Path], list[Path]]:
-    """The folder with `train` and `val`, or the Parquet files of the training and of the validation set.
+    """The folder with `train` and `val`, or the Parquet files of both halves.
 
     Raises:
         FileNotFoundError: there is neither, or a Parquet file is missing.

@@ -20,14 +20,14 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
 
 
 def usable_cores() -> int:
-    """Processor cores that this process may use: fewer than there are in a container or under a scheduler."""
+    """Processor cores that this process may use; containers and schedulers allow fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def drops_last(rows: int, batch_size: int) -> bool:
-    """Whether the last batch is left out: only when it is one image, which has no batch statistics."""
+    """Whether to drop the last batch: only if it has one image, which has no batch statistics."""
     return batch_size > 1 and rows % batch_size == 1
 
 
@@ -52,11 +52,11 @@ class TrainLoader:
 
     @property
     def sampler(self) -> "TrainLoader":
-        """What Lightning tells the epoch."""
+        """The object whose `set_epoch` Lightning calls."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration gives."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:

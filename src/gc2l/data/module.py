@@ -41,8 +41,8 @@ def make_data_module(
 class InMemoryDataModule(LightningDataModule):
     """Digits, CIFAR or Imagenette: held as uint8, augmented in whole batches on the training device.
 
-    CIFAR and the digits are padded by an eighth of their side (4 pixels of CIFAR's 32, 1 of the digits' 8), cropped
-    at random, and mirrored at random but for the digits. Imagenette gets torchvision's random resized crop, and for
+    CIFAR and the digits are padded by an eighth of their side (4 pixels of CIFAR's 32, 1 of the digits' 8), cropped at
+    random and, except for the digits, mirrored at random. Imagenette gets torchvision's random resized crop, and for
     testing is resized to 8/7 of the side and cropped at the centre (256 to 224, at every size).
 
     Args: see `make_data_module`.
@@ -74,7 +74,7 @@ class InMemoryDataModule(LightningDataModule):
             find_imagenette(self.config.root)
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the images; a process reads each set once.
+        """Read the images, once per process.
 
         Raises:
             ValueError: a truncated or altered file.
@@ -112,7 +112,7 @@ class InMemoryDataModule(LightningDataModule):
         return TrainLoader(self.images.train, batch_size=self.batch_size, seed=self.seed, draw=self._draw)
 
     def val_dataloader(self) -> EvaluationLoader:
-        """The test set: the paper has no third one, and nothing is chosen by it."""
+        """The test set, as in the paper; nothing is selected by it."""
         return EvaluationLoader(self.images.test, batch_size=self.batch_size)
 
     def test_dataloader(self) -> EvaluationLoader:
@@ -142,7 +142,7 @@ class InMemoryDataModule(LightningDataModule):
 
 @functools.cache
 def load_images(name: str, root: Path, image_size: int) -> ImageSet:
-    """Read a set and bring it to `image_size`; only Imagenette's training images keep their own size, to be cropped."""
+    """Read a set and resize it to `image_size`, except Imagenette's training images, which are cropped later."""
     if name == "imagenette":
         images = load_imagenette(root)
         test = centre_cropped(resized(images.test, round(image_size * 8 / 7)), image_size)

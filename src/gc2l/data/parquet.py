@@ -19,7 +19,7 @@ def open_parquet(file: Path) -> tuple[pq.ParquetFile, str, str]:
     """An open file and the names of its image and label columns; page checksums are checked where the file has them.
 
     Raises:
-        ValueError: no Parquet file, or a truncated one, or one without such columns.
+        ValueError: not a Parquet file, a truncated one, or one without such columns.
     """
     try:
         parquet = pq.ParquetFile(file, page_checksum_verification=True)
@@ -75,17 +75,17 @@ def read_encoded(files: Sequence[Path]) -> tuple[list[EncodedImage], np.ndarray]
 
 
 def check_against_meta(folder: Path, images: np.ndarray, labels: np.ndarray, files: Sequence[Path], split: str) -> None:
-    """Compare with the digests of `meta.json`, where there is one that has them, beside the files or above.
+    """Compare with the digests of a `meta.json` beside the files or above, if there is one.
 
     Args:
         folder: of the data set; the highest where `meta.json` may lie.
         images: uint8, (rows, H, W, 3), in file order.
         labels: (rows,).
-        files: where they were read.
+        files: the source of the images.
         split: the key of `meta.json`.
 
     Raises:
-        ValueError: pixels or labels are not the ones that the digests were taken of, or `meta.json` is no JSON.
+        ValueError: pixels or labels do not have these digests, or `meta.json` is not JSON.
     """
     places = [place for place in files[0].parents if place.is_relative_to(folder)]
     path = next((place / "meta.json" for place in places if (place / "meta.json").is_file()), None)

@@ -1,4 +1,4 @@
-"""Which Parquet files make up a data set, in the layouts of the Hugging Face hub, and whether all of them are there."""
+"""Find the Parquet files of a data set, in the layouts of the Hugging Face hub, and check that none is missing."""
 
 import re
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ LAYOUTS = "train-*.parquet, data/train-*.parquet or <config>/train/0000.parquet"
 
 
 def find_shards(folder: Path, test: str) -> tuple[list[Path], list[Path]] | None:
-    """The files of both halves of a set below `folder`, each in order; None when there are none at all.
+    """The files of both halves of a set below `folder`, each sorted; None when there are none.
 
     They are `<split>-*.parquet`, or `<split>/0000.parquet` and so on as in the hub's converted branches, in one folder
     anywhere below `folder`; the folder's name, such as data, default or plain_text, does not matter.
 
     Args:
         folder: of the data set.
-        test: what the second split is called, "test" or "validation".
+        test: name of the second split, "test" or "validation".
 
     Raises:
         FileNotFoundError: one split, or a shard, is missing.
@@ -69,7 +69,7 @@ def _place(file: Path, split: str, folder: Path) -> Path:
 
 
 def _check_complete(files: Sequence[Path], split: str) -> None:
-    """Raise an error unless the numbers in the files' names, where they have some, are those of one complete set."""
+    """Check that the numbers in the files' names, if any, are those of one complete set."""
     numbered = {}
     for file in files:
         match = re.fullmatch(rf"{split}-(\d+)-of-(\d+)(?:-\w+)?\.parquet|(\d+)\.parquet", file.name)

@@ -17,7 +17,7 @@ from gc2l.parallel.link import explained
 from gc2l.parallel.state import distribute
 
 PROGRESS = "progress.pt"
-"""The file of a sharded checkpoint that holds what is alike on all ranks."""
+"""The file of a sharded checkpoint for values that are equal on all ranks."""
 
 
 def save_sharded(
@@ -25,11 +25,11 @@ def save_sharded(
 ) -> None:
     """Write network, optimizer state and `progress` to `folder`, replacing what is there; every rank has to call.
 
-    It is written beside its place and renamed, so that a killed job leaves the old checkpoint or the new one. The
+    It is written to a temporary folder and renamed: a killed job leaves the old checkpoint or the new one. The
     running statistics are those of the first data rank unless `average_buffers` was called before.
 
     Args:
-        folder: on a file system that all ranks see.
+        folder: on a file system that all ranks share.
         network: rank-local.
         optimizer: of its parameters.
         progress: plain values that are alike on all ranks, such as the epoch and the curve.

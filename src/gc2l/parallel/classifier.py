@@ -1,4 +1,4 @@
-"""The end of the network, where the channels of all ranks meet: dropout of the pooled features, and the logits."""
+"""The end of a rank-local network: dropout of the pooled features, and the logits."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,7 +38,7 @@ class SummedLinear(nn.Module):
 
 
 class SharedDropout(nn.Module):
-    """Dropout of the own features as the whole network would drop them.
+    """Dropout of the own features, equal to that of the whole network.
 
     Every rank draws for the features of all ranks and keeps its share: the ranks have equally seeded generators, so
     that drawing for the own features only would drop the same ones on every rank.

@@ -1,6 +1,6 @@
 """Collectives with gradients: what each rank gives and gets, forward and backward.
 
-They act on the first dimension, so that what travels is one piece of memory; `Gathering` puts channels there. With p
+They act on the first dimension, so that the data sent is contiguous; `Gathering` puts channels there. With p
 ranks, `rows` own rows and any further dimensions `...`:
 
     collective     own tensor   result          gradient of the result  gradient of the own tensor
@@ -56,7 +56,7 @@ def sum_over_ranks(x: Tensor, link: Link) -> Tensor:
 
 
 class _Exchange:
-    """What the two halves of a gathering share: the transfer under way."""
+    """The transfer that the two halves of a gathering share."""
 
     def __init__(self, link: Link) -> None:
         self.link = link

@@ -1,6 +1,6 @@
-"""Data parallelism beside channel parallelism: ranks with the same channels see other images.
+"""Data parallelism beside channel parallelism: ranks with the same channels process different images.
 
-Gradients are averaged over the dimension `data` of the mesh only; between channel ranks none ever travels. With equal
+Gradients are averaged over the dimension `data` of the mesh only; channel ranks exchange no gradients. With equal
 shares of a batch the averaged gradient is that of the mean loss of the whole batch, but for batch norm: each data
 rank normalises with the statistics of its own share, as data parallelism without synchronised batch norm does. The
 running statistics hence differ between data ranks while they train; `average_buffers` makes them alike.

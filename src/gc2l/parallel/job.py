@@ -28,7 +28,7 @@ class Parallel:
         channels: p, the ranks that divide the channels of every layer; with more ranks than that, the others divide
             each batch. By default one process trains alone.
         overlap: compute GC-2L's group convolution while the representatives are gathered.
-        timeout_seconds: a rank that does not answer for so long is taken for lost.
+        timeout_seconds: a rank that does not answer for so long counts as lost.
 
     Raises:
         ValueError: channels or timeout_seconds not above 0.
@@ -118,18 +118,18 @@ class Job:
         return values
 
     def tell(self, word: str) -> None:
-        """Leave a word for all ranks, once in a job; unlike a collective it may come as late as it likes."""
+        """Publish a message for all ranks, once per job; unlike a collective it has no time limit."""
         _store().set("gc2l/word", word)
 
     def hear(self) -> str:
-        """Wait for the word of the rank that tells."""
+        """Wait for that message."""
         _store().wait(["gc2l/word"], _FOREVER)
         return _store().get("gc2l/word").decode()
 
 
 @contextlib.contextmanager
 def join_job(parallel: Parallel, *, device: str) -> Iterator[Job | None]:
-    """Join the other ranks for the length of the block; None where one process is to train alone.
+    """Join the other ranks for the length of the block; yields None where one process trains alone.
 
     Args:
         parallel: how the ranks share the work.
@@ -137,7 +137,7 @@ def join_job(parallel: Parallel, *, device: str) -> Iterator[Job | None]:
 
     Raises:
         ValueError: channels are to be divided without torchrun, torchrun runs without `channels`, `channels` does not
-            divide the number of ranks, or a device that has no collectives.
+            divide the number of ranks, or a device without collectives.
     """
     ranks = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 0
     if parallel.channels is None:

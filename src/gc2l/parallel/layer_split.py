@@ -1,7 +1,7 @@
 """The paper's baseline for networks that one GPU cannot hold: consecutive layers on different devices (Table 2).
 
-The devices take turns: while one computes the others wait, so that this saves memory and no time. Between two of them
-travels the whole activation, and its gradient back.
+One device computes while the others wait: this saves memory, not time. Neighbours exchange
+the whole activation and its gradient.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ def split_layers(network: WideResNet, devices: Sequence[torch.device | str]) -> 
 
 
 def layer_parts(network: WideResNet, count: int) -> list[nn.Sequential]:
-    """The network as `count` consecutive parts that share its modules; in turn they compute what it computes.
+    """The network as `count` consecutive parts that share its modules.
 
     Raises:
         ValueError: no part, or more than there are units and stem.
@@ -66,7 +66,7 @@ def layer_split_gradients(
         part: of `layer_parts`.
         rank, ranks: of this process in the default process group.
         device: of the part.
-        precision: bfloat16 for automatic mixed precision; activations then travel in float32 all the same.
+        precision: bfloat16 for automatic mixed precision; activations are sent in float32 even so.
         loss: of logits and labels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A layer's link to the other channel ranks: its collectives, each of whose failures names rank and layer."""
+"""The collectives of a layer; their errors name rank and layer."""
 
 import contextlib
 from collections.abc import Container, Iterator
@@ -15,7 +15,7 @@ from gc2l.parallel.fake_group import FakeProcessGroup
 
 
 def _collectives(names: Container[str]) -> dict[str, str]:
-    # torch 2.13 renamed two of them and warns of the old names.
+    # torch 2.13 renamed two of them and warns about the old names.
     return {
         "all_gather": "all_gather_single" if "all_gather_single" in names else "all_gather_into_tensor",
         "reduce_scatter": "reduce_scatter_single" if "reduce_scatter_single" in names else "reduce_scatter_tensor",
@@ -28,21 +28,21 @@ COLLECTIVES = _collectives(dir(dist))
 """Name in `torch.distributed` of each kind of collective."""
 
 ANSWER_SECONDS = 2.0
-"""How long a rank whose collective failed waits for a word from the others before it names those that are silent."""
+"""How long a rank whose collective failed waits for the others before it lists those that did not answer."""
 
 _current_layer: ContextVar[str] = ContextVar("current_layer", default="")
 
 
 class RankError(RuntimeError):
-    """A collective failed: another rank died, hangs, or computes something else."""
+    """A collective failed: another rank died, hangs, or runs another computation."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a rank-local layer needs to reach the same layer on the other channel ranks.
+    """The connection of a rank-local layer to the same layer on the other channel ranks.
 
     Attributes:
-        group: the channel ranks, or what stands for them.
+        group: the process group of the channel ranks, or a fake one.
         layer: path of the layer in the network.
     """
 
@@ -82,7 +82,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Transfer:
-    """A collective under way; it keeps the tensors that are being sent alive."""
+    """A running collective; it keeps the tensors being sent alive."""
 
     link: Link
     kind: str
@@ -104,7 +104,7 @@ class Transfer:
 
 @contextlib.contextmanager
 def explained(where: str) -> Iterator[None]:
-    """Say of a collective that fails in the block which it was, on which rank, and who else answers.
+    """Add to the error of a collective in the block its name, the rank, and which other ranks answer.
 
     Args:
         where: such as "saving of the checkpoint".
@@ -123,7 +123,7 @@ def explained(where: str) -> Iterator[None]:
 
 
 def current_layer() -> str:
-    """The layer whose collective is being started; "" outside of the layers' own collectives."""
+    """The layer whose collective is being started; "" outside of the layers."""
     return _current_layer.get()
 
 
@@ -137,7 +137,7 @@ def _layer(name: str) -> Iterator[None]:
 
 
 def _roll_call(where: str) -> str:
-    """Say where this rank stands, and tell who else answers."""
+    """Report where this rank is, and list which others answer."""
     here = dist.get_rank()
     silent = set(range(dist.get_world_size())) - {here}
     answers = []

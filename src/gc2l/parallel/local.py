@@ -1,4 +1,4 @@
-"""Making rank-local layers from those of the whole network: the geometry, and this rank's share of the parameters."""
+"""Make rank-local layers from whole ones: the geometry, and this rank's share of the parameters."""
 
 from typing import Any
 

@@ -10,8 +10,8 @@ DATA, CHANNEL = "data", "channel"
 def make_mesh(channels: int, *, device: str = "cpu") -> DeviceMesh:
     """Arrange all ranks of the process group as (world size / channels, channels).
 
-    Ranks with consecutive numbers, which as a rule share a machine, divide the channels between them; the others hold
-    the same channels and see other images.
+    Ranks with consecutive numbers, which usually share a machine, divide the channels; the others hold the same
+    channels and process other images.
 
     Args:
         channels: p, the ranks that divide the channels.
@@ -28,7 +28,7 @@ def make_mesh(channels: int, *, device: str = "cpu") -> DeviceMesh:
 
 
 def check_same_on_all_ranks(what: str, value: str, group: dist.ProcessGroup | None = None) -> None:
-    """Check that all ranks have the same `value`, such as the hash of their configuration; every rank has to call.
+    """Check that all ranks have the same `value`, such as the hash of their configuration; a collective call.
 
     Args:
         what: names the value in the message.

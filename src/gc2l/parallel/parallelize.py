@@ -28,8 +28,8 @@ def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -
     """Replace the layers of `network`, in place, by those of this rank; `consolidate` goes back.
 
     Rank j of p then holds channels j c/p to (j + 1) c/p - 1 of every activation and the parameters that produce them,
-    under the names they had. Images and logits are alike on all channel ranks. Every channel rank has to be given the
-    same weights, that is to seed alike before it builds the network.
+    under the names they had. Images and logits are alike on all channel ranks. Every channel rank must pass the same
+    weights: seed alike before building the network.
 
     Args:
         network: one of `gc2l.models`: a wide residual network or MobileNetV2, with any variant.
@@ -42,7 +42,7 @@ def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -
     Raises:
         TypeError: another kind of network, or a layer in it that has no channel-parallel form.
         ValueError: channel ranks that do not divide the groups or channels of a layer, or whose networks differ.
-            The network is then as it was.
+            The network is then unchanged.
     """
     group = mesh.get_group(CHANNEL)
     _check_network(network, group.size())
@@ -51,10 +51,11 @@ def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -
 
 
 def rank_share(network: nn.Module, ranks: int) -> nn.Module:
-    """Replace the layers of `network`, in place, by those of the first of `ranks` ranks, of which no other is there.
+    """Replace the layers of `network`, in place, by those of the first of `ranks` ranks, without the other ranks.
 
-    What the others would send is made up, see `FakeProcessGroup`: such a network has the cost of a rank's share, on
-    hardware that cannot hold or run all of them, but not its values. On the meta device it costs no memory.
+    What the others would send is made up, see `FakeProcessGroup`: such a network costs what a rank's share costs, but
+    computes other values. It serves to time one rank on hardware that cannot hold or run all of them. On the meta
+    device it costs no memory.
 
     Args:
         network: as for `parallelize`.

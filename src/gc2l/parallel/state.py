@@ -1,4 +1,4 @@
-"""The state of a rank-local network as distributed tensors, from which the whole network's is put together."""
+"""The state of a rank-local network as distributed tensors, and the whole network's state from it."""
 
 from collections.abc import Mapping
 

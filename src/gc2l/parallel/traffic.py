@@ -1,4 +1,4 @@
-"""What a rank-local network really sends: the collectives of `torch.distributed`, wrapped and measured."""
+"""Record what a rank-local network sends, by wrapping the collectives of `torch.distributed`."""
 
 import contextlib
 from collections.abc import Callable, Iterator

@@ -19,7 +19,7 @@ class GatheredTwoLevelConv2d(Convolution):
 
     Forward: z_i = r_i x_i of the own groups, all-gather of z, A_j x_j meanwhile, then C_j z. Input gradient: the
     gradient of z, of which each rank has the part of its own rows C_j, is summed by a reduce-scatter; the rest is
-    local. Weight gradients: complete from what the rank has. No weight and no weight gradient ever travels.
+    local. Weight gradients: complete from what the rank has. No weight and no weight gradient is sent.
     Each rank holds A_j (c_out/p, c_in/n, k_h, k_w), r_i (n m/p, c_in/n, k_h, k_w), C_j (c_out/p, n m, 1, 1) and the
     bias (c_out/p) of its n/p groups.
 

@@ -32,7 +32,7 @@ class Traffic:
         direction: the pass that it belongs to.
         collective: "all_gather", "reduce_scatter", "all_to_all" or "all_reduce".
         volume: bytes of the whole tensor on one rank.
-        received: bytes that one rank must at least get from the others.
+        received: the least bytes that one rank must get from the others.
     """
 
     layer: str
@@ -44,7 +44,7 @@ class Traffic:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerShape:
-    """What decides the traffic of a convolution or classifier.
+    """The sizes that determine the traffic of a convolution or classifier.
 
     Attributes:
         layer: path of the layer in the network.

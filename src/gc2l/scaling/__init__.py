@@ -1,4 +1,4 @@
-"""Channel-parallel training against the clock (Table 2): the work of one rank, counted, and its time, measured."""
+"""Measurements for Table 2, channel-parallel training: the work of one rank, counted, and its time."""
 
 from gc2l.scaling.measure import Plan, Together, measure_scaling
 from gc2l.scaling.wire import count_wire

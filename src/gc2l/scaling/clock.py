@@ -1,4 +1,4 @@
-"""The clock: training steps of several networks in turn, so that a busy machine slows all of them alike."""
+"""Time training steps of several networks alternately, so that a busy machine slows all of them alike."""
 
 import statistics
 import time
@@ -81,7 +81,7 @@ def seconds_of(step: Callable[[], None]) -> float:
 
 
 def time_in_turn(steps: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, Timing]:
-    """Call all `steps`, each of which returns its seconds, in turn: one round to warm up and then `rounds`."""
+    """Call all `steps`, each of which returns its seconds, in one round to warm up and then in `rounds` more."""
     for step in steps.values():
         step()
     seconds: dict[str, list[float]] = {name: [] for name in steps}

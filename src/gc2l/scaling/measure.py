@@ -1,4 +1,4 @@
-"""Measuring Table 2 on this machine: single shares, ranks together, and the link between them."""
+"""Measure Table 2 on this machine: single ranks, ranks together, and the link between them."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -164,7 +164,7 @@ def _rank(rank: int, folder: Path, plan: Plan, device: str, precision: str) -> N
 
 
 def _step(plan: Plan, entry: Together, device: str, precision: str) -> Callable[[], float]:
-    """A step of this rank, that takes as long as the slowest rank's; ranks that it does not need wait."""
+    """A step of this rank that returns the time of the slowest rank; ranks without a part in it wait."""
     network = entry.network
     if network.ranks not in (1, plan.processes):
         raise ValueError(f"ranks={network.ranks} must be 1 or all {plan.processes} processes")

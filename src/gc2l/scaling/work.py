@@ -1,4 +1,4 @@
-"""What one rank has to do in a training step, counted on the meta device, where the widest networks cost nothing."""
+"""Count the work of one rank in a training step, on the meta device, where the widest networks need no memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Network:
 
     @property
     def stem_channels(self) -> int:
-        """The paper's 16, which no more than 16 groups can divide; beyond, one for each group."""
+        """The paper's 16, or n for n > 16 groups, which do not divide 16."""
         return max(PAPER_STEM, self.groups)
 
     def build(self) -> WideResNet:
@@ -42,10 +42,10 @@ class Network:
         return WideResNet(stem, self.stem_channels, widths, units, self.variant, self.groups, 1, CLASSES)
 
     def build_share(self) -> nn.Module:
-        """The share of one rank; of one rank it is the whole network as it is.
+        """The share of one rank; the whole network for ranks = 1.
 
         Raises:
-            ValueError: ranks that divide the layers, no two of which have the same to do.
+            ValueError: ranks that divide the layers: their shares differ.
         """
         if self.split == "layers":
             raise ValueError("split='layers' has no share that stands for all; 'channels' has")
@@ -87,7 +87,7 @@ def count_work(network: Network, *, element: int = 4) -> Work:
         images=network.images,
         parameters=_parameters(whole),
         own_parameters=own,
-        # The gradients of input and weight take as much again each; torch counts those of grouped layers too high.
+        # The gradients of input and weight each cost one more forward pass; torch overcounts those of grouped layers.
         flops=3 * counter.get_total_flops(),
         elements=sum(written),
         layers=len(written),
@@ -101,7 +101,7 @@ def _parameters(network: nn.Module) -> int:
 
 
 def _sent(parts: Sequence[nn.Module], images: Tensor, element: int) -> list[int]:
-    """Bytes of the activation that each part but the last sends to the next; as many come back."""
+    """Bytes of the activation that each part but the last sends to the next and gets back as gradient."""
     sizes = []
     for part in parts[:-1]:
         images = part(images)

@@ -18,7 +18,7 @@ _SLOPE_UNIT = "points per doubling of n"
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """A number of a finished run: its unit, and how to get it."""
+    """A number of a finished run."""
 
     unit: str
     of: Callable[[Record], float]

@@ -1,4 +1,4 @@
-"""Claims that arithmetic decides, without seeds: A3, A5, B4."""
+"""Claims that arithmetic decides, without training: A3, A5, B4."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How many more seeds would decide a part that is undecided, if effect and spread stay what they are."""
+"""How many more seeds would decide an undecided part, if effect and spread are those observed."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ MOST_SEEDS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """What would decide a part.
+    """The seeds that would decide a part, and how.
 
     Attributes:
         verdict: the one to expect.
@@ -73,7 +73,7 @@ def outlook(part: Part, parts: int = 1) -> Outlook | None:
 
 
 def open_part(finding: Finding) -> tuple[Part, Outlook] | None:
-    """The one part on which an undecided claim hangs, all others being reproduced, and what would settle it."""
+    """The only undecided part of a claim whose other parts are reproduced, and its outlook."""
     undecided = [part for part in finding.parts if part.verdict is not Verdict.REPRODUCED]
     if len(undecided) != 1 or len(finding.parts) == 1:
         return None

@@ -15,7 +15,7 @@ ABOVE = Claimed(">", 0)
 def _a6(evidence: Evidence) -> tuple[Finding, ...]:
     findings: dict[tuple[str, str], Finding] = {}
     for runs in (runs for table in TABLES for runs in evidence.scales(table)):
-        # Tables share their SC runs: the first table that has them speaks for all.
+        # Tables share their SC runs: only the first table that has them gives a finding.
         network = runs.scale.preset, runs.scale.column.template.identity
         measured = by_groups(evidence.approximations, runs.finished(("sc", 1)).values())
         if measured and network not in findings:

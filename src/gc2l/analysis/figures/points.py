@@ -1,4 +1,4 @@
-"""What the figures show of one network and data set: the paper's numbers, or the runs of one scale."""
+"""The points of a figure's panel: the paper's numbers, or the runs of one scale."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -5,7 +5,8 @@
 On an accelerator the host launches while the device works, so a step is max(host, device + link). On a CPU one
 processor does both, so it is host + device + link. The link takes calls x latency + received bytes / bandwidth.
 
-What the shares cannot tell apart is said and goes into the intervals; what lies outside of them is not predicted.
+Costs that the shares cannot tell apart are reported and widen the intervals; there is no prediction outside of the
+measured range.
 """
 
 from collections.abc import Callable, Sequence
@@ -69,7 +70,7 @@ class Term:
     """One cost of the model.
 
     Attributes:
-        members: what it may be the cost of, by the names of `AMOUNTS`; the shares do not tell which.
+        members: keys of `AMOUNTS` that the term may be the cost of; the shares do not tell which.
         units: of each member in one unit of the first, over the shares.
         rate: seconds per unit of the first; None where the shares do not show such a cost.
     """
@@ -111,7 +112,7 @@ class CostModel:
         return self.fit.predict(*self._amounts(work), link.seconds(work))
 
     def is_launch_bound(self, share: ShareTime) -> bool:
-        """Whether a measured step may be the time that the host takes to launch it; the device's may be shorter."""
+        """Whether the host's launches may determine a measured step; the device may need less time."""
         if not self.fit.asynchronous:
             return False
         # Where no share shows the host's time, it may still be that of the shortest.

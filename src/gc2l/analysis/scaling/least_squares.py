@@ -65,11 +65,11 @@ class Fit:
         return self._around(float(self.rates[place]), float(np.sqrt(self.covariance[place, place])))
 
     def predict(self, lowest: Array, highest: Array, wait: float = 0.0) -> Seconds:
-        """A new time, for which something else is waited, too.
+        """The prediction of a new time, with its interval.
 
         Args:
             lowest, highest: the amounts lie between these, (terms,) each.
-            wait: seconds that come to those of all terms but the first.
+            wait: seconds added to the sum of all terms but the first.
         """
         if not self.asynchronous:
             return self.cost(self.terms, lowest, highest) + wait

@@ -21,7 +21,7 @@ class Speedup:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """A network of Table 2's kind that nobody ran here.
+    """The prediction for a network of Table 2 that was not run.
 
     Attributes:
         widen_factor, groups: the network, GC-2L with n groups on n ranks.
