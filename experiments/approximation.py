@@ -1,6 +1,6 @@
 """How well GC and GC-2L could stand for the layers of every trained SC network (claim A6): results/approximation.csv.
 
-Measures the recorded SC runs that are not in the file yet and whose final weights lie here.
+Measures the recorded SC runs that are not in the file yet and whose final weights are on this machine.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,11 +22,11 @@ PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Where the weights lie and the numbers go.
+    """Input and output paths.
 
     Attributes:
         runs: folder of the records.
-        weights: folder of the final weights, as training leaves them.
+        weights: folder of the final weights that training writes.
         output: the file.
     """
 

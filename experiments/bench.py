@@ -3,8 +3,9 @@
     python experiments/bench.py --quick
     python experiments/bench.py --parts layers steps --images 16 --turns 7
 
-Every figure is a ratio of two things that ran in turns in this process: the median over the turns, with quartiles. With
---threads 1 processor time is taken, which a busy machine disturbs least. The file is written after every part.
+Every figure is a ratio of two running times measured alternately in this process: the median over the rounds, with
+quartiles. With --threads 1 it measures processor time, which other load disturbs least. The file is written after
+every part.
 """
 
 from datetime import UTC, datetime
@@ -53,17 +54,17 @@ def main(
     """Measure and print.
 
     Args:
-        quick: a few layers, WRN-10-4 only, few turns: under three minutes.
+        quick: a few layers, WRN-10-4 only, few rounds: under three minutes.
         parts: what to measure.
         networks: whose layers and steps; by default the steps of all three, the layers of the paper's two.
         groups: numbers of groups.
-        candidates: what GC is compared with in the steps.
+        candidates: the variants that the steps compare with GC.
         images: batch size of layers and steps; by default 16, and 128 for WRN-10-4.
-        turns: how often the candidates take turns.
+        turns: number of rounds.
         threads: CPU threads; torch decides by default.
         compile: measure the steps through torch.compile too.
         output: folder of the JSON file and of the figure.
-        name: of both files; by default the day, and "quick" if it was.
+        name: of both files; by default the date, with "quick" for --quick.
     """
     if threads is not None:
         torch.set_num_threads(threads)

@@ -20,7 +20,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Where the evidence lies and the verdicts go.
+    """Input and output paths.
 
     Attributes:
         runs: folder of the records.
@@ -36,7 +36,7 @@ class Arguments:
 
 
 def main() -> int:
-    """Gather the evidence, judge, write."""
+    """Gather the evidence, evaluate the claims, write."""
     arguments = tyro.cli(Arguments, description=__doc__)
     index = RunIndex(RunStore(arguments.runs).all())
     approximations = read_approximations(arguments.approximation)

@@ -17,7 +17,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Where the records lie and the figures go.
+    """Input and output paths.
 
     Attributes:
         runs: folder of the records.

@@ -1,4 +1,4 @@
-"""The numbers in README.md and results/README.md, written anew from the records; `make report` runs this."""
+"""Update the numbers in README.md and results/README.md from the records; `make report` runs this."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import tyro
 from gc2l.analysis import RunIndex, comparison_table
 from gc2l.analysis.claims import evaluate, read_approximations
 from gc2l.analysis.readme import (
-    against,
+    contradicted_parts,
     cost_table,
     coverage,
     error_grid,
@@ -28,7 +28,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Where the evidence lies and where it is told.
+    """The repository.
 
     Attributes:
         root: folder of the repository.
@@ -38,7 +38,7 @@ class Arguments:
 
 
 def main() -> int:
-    """Compute the blocks, put them in their places."""
+    """Compute the blocks and insert them."""
     arguments = tyro.cli(Arguments, description=__doc__)
     for path, text in readmes(arguments.root).items():
         write_atomically(path, text)
@@ -61,7 +61,7 @@ def readmes(root: Path) -> dict[Path, str]:
         },
         results / "README.md": {
             "verdicts": verdict_table(findings),
-            "against": against(findings),
+            "against": contradicted_parts(findings),
             "coverage": coverage(list(tables.values())),
             "cost": cost_table(records),
         },

@@ -21,13 +21,13 @@ PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Which weights.
+    """The weights to release.
 
     Attributes:
         preset: the scale.
         groups: n.
         seed: of the runs.
-        scratch: where training left them, its --execution.scratch.
+        scratch: folder that training wrote them to, its --execution.scratch.
         runs: folder of the records.
         output: folder of the released weights.
     """
@@ -41,7 +41,7 @@ class Arguments:
 
 
 def main() -> int:
-    """Release what can be, and say what cannot."""
+    """Release the weights and report what cannot be released."""
     arguments = tyro.cli(Arguments, description=__doc__)
     preset = find_preset(arguments.preset, PRESETS)
     store, weights = RunStore(arguments.runs), WeightsFolder(arguments.output)

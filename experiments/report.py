@@ -22,7 +22,7 @@ PRESETS = Path(__file__).parent / "presets"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Where the evidence lies and the page goes.
+    """Input and output paths.
 
     Attributes:
         runs: folder of the records.

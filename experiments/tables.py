@@ -1,4 +1,4 @@
-"""Write all tables again from the records that there are; nothing is trained or measured."""
+"""Write all tables again from the existing records; trains and measures nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ TABLES = ("table1", "table3", "table4")
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Where to read and write.
+    """Input and output paths.
 
     Attributes:
         runs: folder of the records.

@@ -12,12 +12,12 @@ Started by torchrun, several processes divide the channels of the network, and w
     torchrun --nproc-per-node 2 experiments/train.py --convolution gc2l-n4 --parallel.channels 2
 
 A run's numbers depend on the cell and on the class of the device: by default CPUs compute in float32 and GPUs in
-bfloat16, and nothing is chosen by which CPU, GPU or compiler there is. The record names the number of threads, with
-which sums are rounded in another order.
+bfloat16, and no default depends on which CPU, GPU or compiler there is. The record names the number of threads, which
+changes the order of rounding.
 
 Exit status: 0 when the cell has its record (a diverged run has one, too), 2 after a wrong argument or missing images,
-1 after any other failure, such as a lost rank. Stopped, it ends with 130 after Ctrl-C, 143 after SIGTERM, 138 after
-SIGUSR1 and 129 after SIGHUP, and the same command continues from the last epoch.
+1 after any other failure, such as a lost rank. When stopped, it ends with 130 after Ctrl-C, 143 after SIGTERM, 138
+after SIGUSR1 and 129 after SIGHUP, and the same command continues from the last epoch.
 """
 
 import sys
@@ -68,7 +68,7 @@ def main() -> int:
             else:
                 record = run_cell_on_ranks(own, store, execution, job, retrain=retrain)
         if record is None:
-            return 0  # rank 0 speaks
+            return 0  # rank 0 prints
         if record.test is None:
             print(f"{store.path(own)}: diverged: {record.message}")
             return 0

@@ -1,7 +1,7 @@
 """Check all committed results against each other and against the code; exit with status 1 when something is wrong.
 
-Records: schema, configuration hash, curve, file name. Networks: the counted parameters. Presets: that they still have
-these runs. Images: the fingerprint, of those that are here. Tables: that they follow from the records. Released
+Records: schema, configuration hash, curve, file name. Networks: the counted parameters. Presets: they still contain
+these runs. Images: the fingerprint, if the images are on this machine. Tables: they follow from the records. Released
 weights: SHA-256, and the number of test errors, which must be the record's.
 """
 
@@ -27,7 +27,7 @@ class Arguments:
         tables: folder of the tables.
         weights: folder of the released weights.
         measured: folder of what make table2 measured.
-        data_root: folder of the data sets; what is not there is not downloaded.
+        data_root: folder of the data sets; nothing is downloaded.
     """
 
     runs: Path = Path("results/runs")
@@ -38,7 +38,7 @@ class Arguments:
 
 
 def main() -> int:
-    """Check, print, judge."""
+    """Check everything, print the result, return the exit status."""
     arguments = tyro.cli(Arguments, description=__doc__)
     store, weights = RunStore(arguments.runs), WeightsFolder(arguments.weights)
     wrong = 0

@@ -4,7 +4,7 @@
 
 First a small network takes one training step on two gloo processes of this machine, with every collective of
 torch.distributed wrapped, and the bytes are compared with the closed form. Then the closed form gives, for a network
-of the paper on p = n ranks, what one rank receives, and GC-2L's share of what SC and Shuffle move. The counts are
+of the paper on p = n ranks, what one rank receives, and GC-2L's traffic relative to SC's and Shuffle's. The counts are
 kept in results/wire.json.
 """
 

@@ -6,7 +6,7 @@ from records.samples import record
 from gc2l.analysis import comparison_table
 from gc2l.analysis.claims import evaluate
 from gc2l.analysis.readme import (
-    against,
+    contradicted_parts,
     cost_table,
     coverage,
     error_grid,
@@ -99,8 +99,8 @@ def test_every_claim_has_its_verdict_and_what_speaks_against_it():
     assert verdicts["A5"] == "**reproduced** (exact)"
     assert verdicts["E1"] == "not yet tested"
     # 3.0, 3.1 and 2.9 points: half the interval is 4.302653 * 0.1 / sqrt(3).
-    assert against(findings) == (
+    assert contradicted_parts(findings) == (
         "- A1 (tiny, 3 seeds), n = 2: GC-2L - GC: 3.00 (2.75 to 3.25) points, claimed < 0. "
         "The claim as a whole: contradicted."
     )
-    assert against(evaluate(evidence(place, []))) == "None."
+    assert contradicted_parts(evaluate(evidence(place, []))) == "None."

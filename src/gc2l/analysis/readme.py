@@ -71,7 +71,7 @@ def verdict_summary(findings: Findings) -> str:
     return markdown_grid(lines, headers)
 
 
-def against(findings: Findings) -> str:
+def contradicted_parts(findings: Findings) -> str:
     """Every comparison whose interval lies wholly on the side that the claim excludes."""
     lines = [
         f"- {claim.id} ({finding.scale.preset}, {len(part.seeds)} seeds), {part.name}: {effect_text(part)} "

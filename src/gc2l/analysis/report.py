@@ -7,7 +7,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from gc2l.analysis import labels, layout
+from gc2l.analysis import labels, render
 from gc2l.analysis.claims import Claim, Finding, Verdict, summary
 from gc2l.analysis.costs import preset_costs
 from gc2l.analysis.tables import ComparisonTable
@@ -34,7 +34,7 @@ def report_page(
         link: address of a record's file, relative to the page.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.globals |= {"labels": labels, "layout": layout, "link": link, "variants": VARIANTS}
+    environment.globals |= {"labels": labels, "render": render, "link": link, "variants": VARIANTS}
     template = environment.from_string((files(__package__) / "report.html.j2").read_text(encoding="utf-8"))
     rows = [dict(zip(("id", "verdict", "scale", "seeds", "effect"), row, strict=True)) for row in summary(findings)]
     return template.render(
