@@ -20,7 +20,7 @@ from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
 from gc2l.cells import ModelConfig
 from gc2l.models import build_model, paper_network
-from gc2l.parallel import LayerShape, layer_shapes, network_traffic
+from gc2l.parallel import LayerShape, layer_shapes, network_traffic, parallel_variants
 from gc2l.records import WireRecord, save_measurement
 from gc2l.scaling import count_wire
 from gc2l.variants import VARIANTS
@@ -52,7 +52,8 @@ def main(
     _print_counts(record)
     rows = []
     for n in groups:
-        received = {variant: _received(_shapes(network, variant, n), n, images, element) for variant in VARIANTS}
+        shapes = {variant: _shapes(network, variant, n) for variant in parallel_variants()}
+        received = {variant: _received(shapes[variant], n, images, element) for variant in shapes}
         for variant, (forward, backward, calls) in received.items():
             shares = [100 * sum(received["gc2l"][:2]) / sum(received[other][:2]) for other in ("sc", "shuffle")]
             mine = variant == "gc2l"

@@ -136,12 +136,6 @@ def flgc(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
     return with_bias(standard(x, masked(p["weight"], p["input_logits"], p["output_logits"]), geometry), p)
 
 
-Oracle = Callable[[Array, Parameters, int, Geometry], Array]
-
-# Every variant of the registry needs an entry here and in HAND_MADE.
-ORACLES: Mapping[str, Oracle] = {"sc": sc, "gc": gc, "gc2l": gc2l, "shuffle": shuffle, "flgc": flgc}
-
-
 @dataclass(frozen=True, kw_only=True)
 class HandMade:
     """A layer of small integers whose output was worked out by hand."""
@@ -162,53 +156,115 @@ def filters(*output_channels: list[list[int]]) -> Array:
     return np.array(output_channels, dtype=float)[:, :, None, :]
 
 
-HAND_MADE: Mapping[str, HandMade] = {
-    # 1*1 - 1*2 + 2*3 + 0*4 = 5, and the bias 10
-    "sc": HandMade(
-        groups=1,
-        parameters={"weight": filters([[1, -1], [2, 0]]), "bias": np.array([10.0])},
-        x=pixels([1, 2], [3, 4]),
-        y=pixels([15]),
+def nominal_count(k: tuple[int, int], c_in: int, c_out: int, n: int, m: int) -> int:
+    """Weights of a group convolution; m is not needed."""
+    return k[0] * k[1] * c_in * c_out // n
+
+
+def two_level_count(k: tuple[int, int], c_in: int, c_out: int, n: int, m: int) -> int:
+    """Those of A, r and C."""
+    return nominal_count(k, c_in, c_out, n, m) + m * k[0] * k[1] * c_in + m * n * c_out
+
+
+def block_fan_out(taps: int, c_out: int, n: int, m: int) -> dict[str, float]:
+    """Outputs that an input channel of one group reaches."""
+    return {"weight": taps * c_out / n}
+
+
+def two_level_fan_out(taps: int, c_out: int, n: int, m: int) -> dict[str, float]:
+    """A and r together reach c_out/n + m channels, and C all outputs."""
+    fused = taps * (c_out / n + m)
+    return {"weight": fused, "restriction_weight": fused, "coarse_weight": c_out}
+
+
+def learnable_fan_out(taps: int, c_out: int, n: int, m: int) -> dict[str, float]:
+    """The logits have standard deviation 1, as if their fan_out were 2."""
+    return block_fan_out(taps, c_out, n, m) | {"input_logits": 2, "output_logits": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oracle:
+    """What the tests know of a variant.
+
+    Attributes:
+        compute: its formula: (x, parameters, groups, geometry) to y.
+        hand_made: a case worked out by hand.
+        count: the weights that tables count, without bias, from ((k_h, k_w), c_in, c_out, n, m).
+        fan_out: of every parameter but the bias the fan_out of its normal initial values, from (k_h k_w, c_out, n, m).
+    """
+
+    compute: Callable[..., Array]
+    hand_made: HandMade
+    count: Callable[[tuple[int, int], int, int, int, int], int] = nominal_count
+    fan_out: Callable[[int, int, int, int], dict[str, float]] = block_fan_out
+
+
+# Every variant of the registry needs an entry here.
+ORACLES: Mapping[str, Oracle] = {
+    "sc": Oracle(
+        compute=sc,
+        # 1*1 - 1*2 + 2*3 + 0*4 = 5, and the bias 10
+        hand_made=HandMade(
+            groups=1,
+            parameters={"weight": filters([[1, -1], [2, 0]]), "bias": np.array([10.0])},
+            x=pixels([1, 2], [3, 4]),
+            y=pixels([15]),
+        ),
     ),
-    # A_1 x_1 = 1*1 + 2*4 = 9 and A_2 x_2 = 5 + 6 - 7 = 4, and the biases 1 and -1
-    "gc": HandMade(
-        groups=2,
-        parameters={"weight": filters([[1, 0], [0, 2]], [[1, 1], [-1, 0]]), "bias": np.array([1.0, -1.0])},
-        x=pixels([1, 2], [3, 4], [5, 6], [7, 8]),
-        y=pixels([10], [3]),
+    "gc": Oracle(
+        compute=gc,
+        # A_1 x_1 = 1*1 + 2*4 = 9 and A_2 x_2 = 5 + 6 - 7 = 4, and the biases 1 and -1
+        hand_made=HandMade(
+            groups=2,
+            parameters={"weight": filters([[1, 0], [0, 2]], [[1, 1], [-1, 0]]), "bias": np.array([1.0, -1.0])},
+            x=pixels([1, 2], [3, 4], [5, 6], [7, 8]),
+            y=pixels([10], [3]),
+        ),
     ),
-    # As above, with z_1 = 2 + 3 = 5 and z_2 = 5 - 8 = -3: C_1 z = 5 - 6 = -1 and C_2 z = 15 + 3 = 18
-    "gc2l": HandMade(
-        groups=2,
-        parameters={
-            "weight": filters([[1, 0], [0, 2]], [[1, 1], [-1, 0]]),
-            "restriction_weight": filters([[0, 1], [1, 0]], [[1, 0], [0, -1]]),
-            "coarse_weight": filters([[1], [2]], [[3], [-1]]),
-            "bias": np.array([1.0, -1.0]),
-        },
-        x=pixels([1, 2], [3, 4], [5, 6], [7, 8]),
-        y=pixels([9], [21]),
+    "gc2l": Oracle(
+        compute=gc2l,
+        count=two_level_count,
+        fan_out=two_level_fan_out,
+        # As above, with z_1 = 2 + 3 = 5 and z_2 = 5 - 8 = -3: C_1 z = 5 - 6 = -1 and C_2 z = 15 + 3 = 18
+        hand_made=HandMade(
+            groups=2,
+            parameters={
+                "weight": filters([[1, 0], [0, 2]], [[1, 1], [-1, 0]]),
+                "restriction_weight": filters([[0, 1], [1, 0]], [[1, 0], [0, -1]]),
+                "coarse_weight": filters([[1], [2]], [[3], [-1]]),
+                "bias": np.array([1.0, -1.0]),
+            },
+            x=pixels([1, 2], [3, 4], [5, 6], [7, 8]),
+            y=pixels([9], [21]),
+        ),
     ),
-    # group 1: 1 2 3, group 2: 40 50 60, and the biases; then the two groups take turns
-    "shuffle": HandMade(
-        groups=2,
-        parameters={
-            "weight": filters([[1]], [[2]], [[3]], [[4]], [[5]], [[6]]),
-            "bias": np.array([100.0, 200.0, 300.0, 400.0, 500.0, 600.0]),
-        },
-        x=pixels([1], [10]),
-        y=pixels([101], [440], [202], [550], [303], [660]),
+    "shuffle": Oracle(
+        compute=shuffle,
+        # group 1: 1 2 3, group 2: 40 50 60, and the biases; then the two groups take turns
+        hand_made=HandMade(
+            groups=2,
+            parameters={
+                "weight": filters([[1]], [[2]], [[3]], [[4]], [[5]], [[6]]),
+                "bias": np.array([100.0, 200.0, 300.0, 400.0, 500.0, 600.0]),
+            },
+            x=pixels([1], [10]),
+            y=pixels([101], [440], [202], [550], [303], [660]),
+        ),
     ),
-    # inputs 1 and 3 and output 1 choose the second group: 1*1 + 3*100 + 7; input 2 and output 2 the first: 5*10 - 7
-    "flgc": HandMade(
-        groups=2,
-        parameters={
-            "weight": filters([[1], [2], [3]], [[4], [5], [6]]),
-            "input_logits": np.array([[0.0, 1.0], [5.0, 2.0], [-3.0, -1.0]]),
-            "output_logits": np.array([[1.0, 2.0], [3.0, 0.0]]),
-            "bias": np.array([7.0, -7.0]),
-        },
-        x=pixels([1], [10], [100]),
-        y=pixels([308], [43]),
+    "flgc": Oracle(
+        compute=flgc,
+        fan_out=learnable_fan_out,
+        # inputs 1 and 3 and output 1 choose the second group: 1*1 + 3*100 + 7; input 2 and output 2 the first: 5*10 - 7
+        hand_made=HandMade(
+            groups=2,
+            parameters={
+                "weight": filters([[1], [2], [3]], [[4], [5], [6]]),
+                "input_logits": np.array([[0.0, 1.0], [5.0, 2.0], [-3.0, -1.0]]),
+                "output_logits": np.array([[1.0, 2.0], [3.0, 0.0]]),
+                "bias": np.array([7.0, -7.0]),
+            },
+            x=pixels([1], [10], [100]),
+            y=pixels([308], [43]),
+        ),
     ),
 }

@@ -17,19 +17,21 @@ class Variant:
         layer: "module:class" of the layer that takes the place of `torch.nn.Conv2d`.
         dense_at_one_group: whether the layer with groups = 1 is the standard convolution.
         requires_divisible: whether `groups` has to divide both channel counts.
+        options: further arguments of the layer that a cell can set, each a field of `gc2l.cells.ModelConfig`.
     """
 
     label: str
     layer: str
     dense_at_one_group: bool = True
     requires_divisible: bool = True
+    options: tuple[str, ...] = ()
 
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
         "sc": Variant(label="SC", layer="gc2l.nn.group:GroupConv2d"),
         "gc": Variant(label="GC", layer="gc2l.nn.group:GroupConv2d"),
-        "gc2l": Variant(label="GC-2L", layer="gc2l.nn.two_level:TwoLevelGroupConv2d"),
+        "gc2l": Variant(label="GC-2L", layer="gc2l.nn.two_level:TwoLevelGroupConv2d", options=("coarse_channels",)),
         "shuffle": Variant(label="Shuffle", layer="gc2l.nn.shuffle:ShuffleGroupConv2d"),
         "flgc": Variant(
             label="FLGC",

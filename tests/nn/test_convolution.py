@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from nn.layers import has_coarse_channels, layer_class, make_layer, random_input
+from oracles import ORACLES
 from torch import nn
 from torch.func import functional_call
 
@@ -106,19 +107,6 @@ def test_gradients_equal_finite_differences(variant):
     assert torch.autograd.gradcheck(apply, (random_input(2, 4, 3, 4).requires_grad_(), *values))
 
 
-def fan_outs(variant, k, c_out, n, m):
-    """The documented fan_out of each weight; FLGC's logits have standard deviation 1, as if it were 2."""
-    block = k * k * c_out / n
-    fused = k * k * (c_out / n + m)
-    return {
-        "sc": {"weight": k * k * c_out},
-        "gc": {"weight": block},
-        "gc2l": {"weight": fused, "restriction_weight": fused, "coarse_weight": c_out},
-        "shuffle": {"weight": block},
-        "flgc": {"weight": block, "input_logits": 2, "output_logits": 2},
-    }[variant]
-
-
 @pytest.mark.parametrize("coarse_channels", [1, 8])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_initial_weights_are_normal_with_the_documented_spread_and_biases_zero(variant, coarse_channels):
@@ -127,7 +115,7 @@ def test_initial_weights_are_normal_with_the_documented_spread_and_biases_zero(v
     groups = 1 if variant == "sc" else 8
     further = {"coarse_channels": coarse_channels} if has_coarse_channels(variant) else {}
     layer = layer_class(variant)(c_in, c_out, k, groups=groups, **further)
-    expected = fan_outs(variant, k, c_out, groups, coarse_channels)
+    expected = ORACLES[variant].fan_out(k * k, c_out, groups, coarse_channels)
     assert set(expected) == {name for name, _ in layer.named_parameters()} - {"bias"}
     for name, fan_out in expected.items():
         values, std = layer.get_parameter(name).detach(), math.sqrt(2 / fan_out)

@@ -1,21 +1,10 @@
 import pytest
 import torch
 from nn.layers import has_coarse_channels, layer_class, random_input
+from oracles import ORACLES
 
 from gc2l.nn import GroupConv2d, make_conv
 from gc2l.variants import VARIANTS
-
-
-def nominal(k, c_in, c_out, n, m):
-    return k[0] * k[1] * c_in * c_out // n
-
-
-def two_level(k, c_in, c_out, n, m):
-    return nominal(k, c_in, c_out, n, m) + m * k[0] * k[1] * c_in + m * n * c_out
-
-
-# Parameters without bias, as in method.md; GC-2L with m coarse channels per group.
-FORMULAS = {"sc": nominal, "gc": nominal, "gc2l": two_level, "shuffle": nominal, "flgc": nominal}
 
 
 def count(layer):
@@ -38,20 +27,16 @@ def test_parameters_follow_the_formula(variant, kernel_size, groups, coarse_chan
     groups = 1 if variant == "sc" else groups
     sizes = (32, 48, kernel_size)
     layer = conv(variant, *sizes, groups=groups, coarse_channels=coarse_channels, bias=False)
-    expected = FORMULAS[variant](kernel_size, 32, 48, groups, coarse_channels)
+    expected = ORACLES[variant].count(kernel_size, 32, 48, groups, coarse_channels)
     assert count(layer) == expected
     assert count(conv(variant, *sizes, groups=groups, coarse_channels=coarse_channels)) == expected + 48
 
 
 def test_parameters_of_a_layer_of_the_paper():
     """3x3, 160 -> 160 channels, 4 groups: 57600 of GC, 1440 of the restrictions, 640 of the coarse level."""
-    assert [count(conv(name, 160, 160, 3, groups=1 if name == "sc" else 4, bias=False)) for name in FORMULAS] == [
-        230_400,
-        57_600,
-        59_680,
-        57_600,
-        57_600,
-    ]
+    printed = {"sc": 230_400, "gc": 57_600, "gc2l": 59_680, "shuffle": 57_600, "flgc": 57_600}
+    groups = {name: 1 if name == "sc" else 4 for name in printed}
+    assert {name: count(conv(name, 160, 160, 3, groups=groups[name], bias=False)) for name in printed} == printed
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

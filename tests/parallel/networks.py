@@ -33,7 +33,8 @@ class Case:
         """The network with equal weights wherever it is built, every parameter random."""
         torch.manual_seed(seed)
         options: dict[str, Any] = {"variant": self.variant, "groups": self.groups, "num_classes": CLASSES}
-        options["coarse_channels"] = self.coarse_channels
+        if self.coarse_channels != 1:
+            options["coarse_channels"] = self.coarse_channels
         match self.network:
             case "cifar":
                 network = wide_resnet_cifar(depth=10, widen_factor=1, **options)

@@ -17,6 +17,7 @@ from gc2l.parallel import (
     consolidate,
     distribute,
     make_mesh,
+    parallel_variants,
     parallelize,
     placements,
 )
@@ -79,7 +80,7 @@ def _data_parallel() -> dict[str, float]:
 def _shares() -> dict[str, int]:
     """Numbers on this rank, and those of the network in one process."""
     found = {}
-    for variant in ("sc", "gc", "gc2l", "shuffle", "flgc"):
+    for variant in parallel_variants():
         whole = Case(variant, 1 if variant == "sc" else 4).build()
         total = sum(value.numel() for value in whole.parameters())
         local = parallelize(whole, make_mesh(4))

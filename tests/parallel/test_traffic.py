@@ -1,5 +1,6 @@
 """What is measured on the wire is the closed form, to the byte."""
 
+import sys
 from collections import Counter
 
 import pytest
@@ -8,7 +9,9 @@ import torch.distributed as dist
 from parallel.networks import Case, backward, batch
 from parallel.ranks import run_on_ranks
 
-from gc2l.parallel import layer_shapes, make_mesh, network_traffic, parallelize, record_traffic
+from gc2l.nn import GroupConv2d
+from gc2l.parallel import layer_shapes, make_mesh, network_traffic, parallel_variants, parallelize, record_traffic
+from gc2l.variants import VARIANTS, Variant
 
 CASES = [
     Case("sc", 1),
@@ -69,6 +72,23 @@ def test_no_gradient_of_a_weight_travels(found):
         # one reduce-scatter of z for each of the 6 convolutions and 2 shortcuts
         assert sum(measured[t] for t in backward_traffic) == 8
         assert {t.collective for t in backward_traffic} == {"reduce_scatter"}
+
+
+class Stranger(GroupConv2d):
+    """A variant without a channel-parallel form."""
+
+
+def test_a_variant_without_a_channel_parallel_form_is_named_and_left_out(monkeypatch):
+    network = Case("gc", 4).build()
+    network.stages[1][0].conv2 = Stranger(32, 32, 3, padding=1, groups=4, dtype=torch.float64)
+    with pytest.raises(
+        TypeError, match=r"layer 'stages\.1\.0\.conv2' is a Stranger, which has no channel-parallel form"
+    ):
+        layer_shapes(network, batch(0)[0])
+    before = parallel_variants()
+    entry = Variant(label="Stranger", layer=f"{__name__}:Stranger")
+    monkeypatch.setattr(sys.modules["gc2l.parallel.parallelize"], "VARIANTS", VARIANTS | {"stranger": entry})
+    assert parallel_variants() == before
 
 
 def test_a_collective_that_would_go_uncounted_is_refused(found):

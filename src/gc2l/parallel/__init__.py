@@ -14,7 +14,7 @@ from gc2l.parallel.job import Job, Parallel, join_job
 from gc2l.parallel.layer_split import layer_parts, layer_split_gradients, split_layers
 from gc2l.parallel.link import RankError, explained
 from gc2l.parallel.mesh import check_same_on_all_ranks, make_mesh
-from gc2l.parallel.parallelize import parallelize, rank_share
+from gc2l.parallel.parallelize import parallel_variants, parallelize, rank_share
 from gc2l.parallel.state import consolidate, distribute, placements
 from gc2l.parallel.traffic import layer_shapes, record_traffic
 from gc2l.parallel.wire import LayerShape, Traffic, layer_traffic, network_traffic
@@ -39,6 +39,7 @@ __all__ = [
     "load_sharded",
     "make_mesh",
     "network_traffic",
+    "parallel_variants",
     "parallelize",
     "placements",
     "rank_share",

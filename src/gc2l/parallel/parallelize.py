@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from pkgutil import resolve_name
 
 import torch.distributed as dist
 from torch import nn
@@ -19,9 +20,15 @@ from gc2l.parallel.mesh import CHANNEL, check_same_on_all_ranks
 from gc2l.parallel.shuffle import ExchangedShuffleConv2d
 from gc2l.parallel.standard import GatheredConv2d
 from gc2l.parallel.two_level import GatheredTwoLevelConv2d
+from gc2l.variants import VARIANTS
 
 NETWORKS = (WideResNet, torchvision.models.MobileNetV2)
 """Networks whose forward functions treat every channel alike between the layers that are replaced."""
+
+
+def parallel_variants() -> tuple[str, ...]:
+    """The keys of `gc2l.variants.VARIANTS` whose layers have a channel-parallel form; `parallelize` refuses others."""
+    return tuple(name for name, variant in VARIANTS.items() if resolve_name(variant.layer) in _CONVOLUTIONS)
 
 
 def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -> nn.Module:

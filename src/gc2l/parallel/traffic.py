@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from gc2l.nn import Convolution, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import Convolution, GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 from gc2l.parallel.link import COLLECTIVES, current_layer
 from gc2l.parallel.wire import LayerShape, Traffic
 
@@ -17,6 +17,16 @@ _OTHERS = (
     "all_gather", "reduce_scatter", "all_to_all", "broadcast", "reduce", "gather", "scatter", "send", "recv",
     "isend", "irecv", "batch_isend_irecv", "all_gather_into_tensor", "reduce_scatter_tensor",
 )  # fmt: skip
+
+
+# "" stands for "sc" or "gc", as the layer has one group or more.
+_KINDS: dict[type[nn.Module], str] = {
+    nn.Conv2d: "",
+    GroupConv2d: "",
+    TwoLevelGroupConv2d: "gc2l",
+    ShuffleGroupConv2d: "shuffle",
+    LearnableGroupConv2d: "flgc",
+}
 
 
 @contextlib.contextmanager
@@ -43,6 +53,9 @@ def layer_shapes(network: nn.Module, images: Tensor) -> list[LayerShape]:
     """Convolutions and classifier of a network in one process, with the sizes they have for `images` (N, 3, H, W).
 
     Network and images may be on the meta device, where this costs nothing.
+
+    Raises:
+        TypeError: a convolution that has no channel-parallel form.
     """
     shapes: list[LayerShape] = []
     names = {layer: name for name, layer in network.named_modules()}
@@ -65,12 +78,9 @@ def _shape(name: str, layer: nn.Module, x: Tensor, y: Tensor, *, first: bool) ->
     else:
         assert isinstance(layer, nn.Conv2d | Convolution)
         groups, pointwise = layer.groups, layer.kernel_size == (1, 1) and layer.padding == (0, 0)
-        kinds: dict[type[nn.Module], str] = {
-            TwoLevelGroupConv2d: "gc2l",
-            ShuffleGroupConv2d: "shuffle",
-            LearnableGroupConv2d: "flgc",
-        }
-        kind = "stem" if first else kinds.get(type(layer), "sc" if groups == 1 else "gc")
+        if type(layer) not in _KINDS:
+            raise TypeError(f"layer {name!r} is a {type(layer).__name__}, which has no channel-parallel form")
+        kind = "stem" if first else _KINDS[type(layer)] or ("sc" if groups == 1 else "gc")
     return LayerShape(
         layer=name,
         kind=kind,

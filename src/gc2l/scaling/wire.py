@@ -10,15 +10,23 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from gc2l.models import build_model, paper_network
-from gc2l.parallel import layer_shapes, make_mesh, network_traffic, parallelize, record_traffic
+from gc2l.parallel import (
+    layer_shapes,
+    make_mesh,
+    network_traffic,
+    parallel_variants,
+    parallelize,
+    record_traffic,
+)
 from gc2l.records import WireCount, WireRecord, describe_environment
-from gc2l.variants import VARIANTS
 
 NETWORK, RANKS, IMAGES, CLASSES = "wide_resnet_10_2", 2, 3, 10
 
 
 def count_wire(groups: Sequence[int], *, repository: Path) -> WireRecord:
     """Take one training step of a small network with every variant and count every collective.
+
+    Variants that have no channel-parallel form are left out.
 
     Args:
         groups: numbers of groups n, multiples of 2.
@@ -42,7 +50,7 @@ def count_wire(groups: Sequence[int], *, repository: Path) -> WireRecord:
 def _count_on_rank(rank: int, folder: Path, groups: Sequence[int]) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=RANKS)
-    counts = tuple(_count(variant, n, rank) for n in groups for variant in VARIANTS)
+    counts = tuple(_count(variant, n, rank) for n in groups for variant in parallel_variants())
     if rank == 0:
         torch.save(counts, folder / "found")
     dist.destroy_process_group()
