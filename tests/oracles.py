@@ -67,6 +67,15 @@ def group(x: Array, weight: Array, groups: int, geometry: Geometry) -> Array:
     return np.concatenate(fine, axis=1)
 
 
+def windows(x: Array, weight: Array, starts: list[int], geometry: Geometry) -> Array:
+    """Filter o reads the channels starts[o], starts[o] + 1, ..., modulo c_in."""
+    y = []
+    for filters_, start in zip(weight, starts, strict=True):
+        read = [(start + a) % x.shape[1] for a in range(len(filters_))]
+        y.append(standard(x[:, read], filters_[None], geometry))
+    return np.concatenate(y, axis=1)
+
+
 def coarse_correction(x: Array, restriction: Array, coarse: Array, groups: int, geometry: Geometry) -> Array:
     """C_j z with z_i = r_i x_i, for all groups j one below the other."""
     representatives = []
@@ -120,14 +129,29 @@ def gc(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
 
 
 def gc2l(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
-    """Two-level group convolution."""
-    fine = group(x, p["weight"], groups, geometry)
+    """Two-level group convolution; a weight of more than c_in/n channels reads as many neighbours on both sides."""
+    own, c_out = x.shape[1] // groups, len(p["weight"])
+    halo = (p["weight"].shape[1] - own) // 2
+    starts = [o * groups // c_out * own - halo for o in range(c_out)]
+    fine = windows(x, p["weight"], starts, geometry)
     return with_bias(fine + coarse_correction(x, p["restriction_weight"], p["coarse_weight"], groups, geometry), p)
 
 
 def shuffle(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
     """Group convolution with its bias, then the shuffle of the output."""
     return shuffled(gc(x, p, groups, geometry), groups)
+
+
+def gc2l_shuffle(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
+    """Two-level group convolution with its bias, then the shuffle of the output."""
+    return shuffled(gc2l(x, p, groups, geometry), groups)
+
+
+def scc(x: Array, p: Parameters, groups: int, geometry: Geometry, shared: int = 0) -> Array:
+    """Sliding-channel convolution; the windows of consecutive filters have `shared` channels in common."""
+    c_out, width = p["weight"].shape[:2]
+    assert width * groups == x.shape[1]
+    return with_bias(windows(x, p["weight"], [o * (width - shared) for o in range(c_out)], geometry), p)
 
 
 def flgc(x: Array, p: Parameters, groups: int, geometry: Geometry) -> Array:
@@ -265,6 +289,36 @@ ORACLES: Mapping[str, Oracle] = {
             },
             x=pixels([1], [10], [100]),
             y=pixels([308], [43]),
+        ),
+    ),
+    # windows of 2 of 4 channels, in turn the first and the last two: 1 + 20, 3*3 - 40 = -31, 5 - 2, and the biases
+    "scc": Oracle(
+        compute=scc,
+        hand_made=HandMade(
+            groups=2,
+            parameters={
+                "weight": filters([[1], [10]], [[3], [-10]], [[5], [-1]], [[0], [1]]),
+                "bias": np.array([1.0, 0.0, 0.0, -1.0]),
+            },
+            x=pixels([1], [2], [3], [4]),
+            y=pixels([22], [-31], [3], [3]),
+        ),
+    ),
+    # x = 1, 2, 3, 4 and A = 1: fine 1 2 3 4; z = 1, 3; C z = 1, 3, 4, -3; with the biases 12 25 37 41, shuffled
+    "gc2l_shuffle": Oracle(
+        compute=gc2l_shuffle,
+        count=two_level_count,
+        fan_out=two_level_fan_out,
+        hand_made=HandMade(
+            groups=2,
+            parameters={
+                "weight": filters([[1], [0]], [[0], [1]], [[1], [0]], [[0], [1]]),
+                "restriction_weight": filters([[1], [0]], [[1], [0]]),
+                "coarse_weight": filters([[1], [0]], [[0], [1]], [[1], [1]], [[0], [-1]]),
+                "bias": np.array([10.0, 20.0, 30.0, 40.0]),
+            },
+            x=pixels([1], [2], [3], [4]),
+            y=pixels([12], [37], [25], [41]),
         ),
     ),
 }

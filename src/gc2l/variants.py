@@ -6,6 +6,11 @@ It imports no torch, so that records and tables can be read without it; `gc2l.nn
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Literal
+
+Assignment = Literal["learned", "frozen"]
+Start = Literal["random", "aligned"]
+"""The options of FLGC, see `gc2l.nn.LearnableGroupConv2d`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,13 +36,24 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
         "sc": Variant(label="SC", layer="gc2l.nn.group:GroupConv2d"),
         "gc": Variant(label="GC", layer="gc2l.nn.group:GroupConv2d"),
-        "gc2l": Variant(label="GC-2L", layer="gc2l.nn.two_level:TwoLevelGroupConv2d", options=("coarse_channels",)),
+        "gc2l": Variant(
+            label="GC-2L",
+            layer="gc2l.nn.two_level:TwoLevelGroupConv2d",
+            options=("coarse_channels", "overlap"),
+        ),
         "shuffle": Variant(label="Shuffle", layer="gc2l.nn.shuffle:ShuffleGroupConv2d"),
         "flgc": Variant(
             label="FLGC",
             layer="gc2l.nn.learnable:LearnableGroupConv2d",
             dense_at_one_group=False,
             requires_divisible=False,
+            options=("assignment", "start"),
+        ),
+        "scc": Variant(label="SCC", layer="gc2l.nn.sliding:SlidingChannelConv2d", options=("overlap",)),
+        "gc2l_shuffle": Variant(
+            label="GC-2L, shuffled",
+            layer="gc2l.nn.two_level_shuffle:ShuffleTwoLevelGroupConv2d",
+            options=("coarse_channels", "overlap"),
         ),
     }
 )

@@ -23,6 +23,7 @@ SCIENTIFIC_CHANGES = [
     with_model(variant="gc"),
     with_model(groups=8),
     with_model(coarse_channels=2),
+    with_model(overlap=0.5),
     replace(CELL, data=DataConfig(name="cifar100")),
     replace(CELL, data=DataConfig(image_size=32)),
     with_training(epochs=201),
@@ -54,10 +55,24 @@ def test_the_list_of_changes_above_covers_every_field_of_the_configuration():
 
     before = dict(leaves(CELL.configuration()))
     changed = [
-        {name for name, value in leaves(cell.configuration()) if value != before[name]} for cell in SCIENTIFIC_CHANGES
+        {name for name, value in leaves(cell.configuration()) if value != before.get(name)}
+        for cell in SCIENTIFIC_CHANGES
     ]
     assert all(len(names) == 1 for names in changed)
-    assert set.union(*changed) == set(before)
+    assert set.union(*changed) == {*before, "model.overlap"}
+
+
+def test_an_option_is_in_the_configuration_only_where_it_is_not_the_usual():
+    """Else the records from before there was such an option would have other identities."""
+    assert "overlap" not in with_model(overlap=0).configuration()["model"]
+    learnable = with_model(variant="flgc")
+    assert with_model(variant="flgc", assignment="learned", start="random").identity == learnable.identity
+    for changed in ({"assignment": "frozen"}, {"start": "aligned"}, {"assignment": "frozen", "start": "aligned"}):
+        cell = with_model(variant="flgc", **changed)
+        assert cell.configuration()["model"] == learnable.configuration()["model"] | changed
+        assert cell.identity != learnable.identity
+    assert with_model(variant="flgc", **changed).model.options() == changed
+    assert CELL.model.options() == {}
 
 
 def test_root_and_preset_do_not_change_the_identity():
@@ -74,6 +89,9 @@ def test_whole_numbers_and_floats_are_one_value():
 def test_slugs_name_the_run():
     assert CELL.slug == "cifar10-wide_resnet_cifar-28x10-gc2l-n4-seed1"
     assert with_model(coarse_channels=2).slug == "cifar10-wide_resnet_cifar-28x10-gc2l-m2-n4-seed1"
+    assert with_model(coarse_channels=2, overlap=0.25).slug.endswith("-28x10-gc2l-m2-overlap0.25-n4-seed1")
+    frozen = with_model(variant="flgc", assignment="frozen", start="aligned")
+    assert frozen.slug.endswith("-28x10-flgc-frozen-aligned-n4-seed1")
     mobile = ModelConfig(network="mobilenet_v2", depth=None, width=0.25)
     assert Cell(model=mobile, seed=3).slug == "cifar10-mobilenet_v2-0.25-sc-n1-seed3"
 
@@ -91,7 +109,13 @@ def test_slugs_name_the_run():
         (ModelConfig, {"depth": 28.0}, r"model\.depth=28\.0"),
         (ModelConfig, {"width": 0}, r"model\.width=0"),
         (ModelConfig, {"width": float("nan")}, r"model\.width=nan"),
-        (ModelConfig, {"coarse_channels": 2}, r"model\.coarse_channels=2"),
+        (ModelConfig, {"coarse_channels": 2}, r"model\.coarse_channels=2.*only 'gc2l'"),
+        (ModelConfig, {"variant": "gc2l", "coarse_channels": 0}, r"model\.coarse_channels=0 must be at least 1"),
+        (ModelConfig, {"overlap": 0.5}, r"model\.overlap=0\.5.*only 'gc2l', 'scc'"),
+        (ModelConfig, {"variant": "scc", "overlap": 1.0}, r"model\.overlap=1\.0 must be at least 0"),
+        (ModelConfig, {"variant": "scc", "overlap": "0.5"}, r"model\.overlap='0\.5'"),
+        (ModelConfig, {"variant": "flgc", "start": "even"}, r"model\.start='even'"),
+        (ModelConfig, {"assignment": "frozen"}, r"model\.assignment='frozen'.*only 'flgc'"),
         (DataConfig, {"name": "mnist"}, r"data\.name='mnist'.*'digits'"),
         (DataConfig, {"image_size": 0}, r"data\.image_size=0"),
         (DataConfig, {"image_size": "32"}, r"data\.image_size='32'"),

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from gc2l.analysis.claims.approximation import approximation_errors
 from gc2l.models import convert, plan_conversion
 from gc2l.models.torchvision_import import torchvision
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
@@ -169,3 +170,101 @@ def test_wrong_variants_are_refused_and_nothing_is_replaced(variant, groups, mes
     with pytest.raises(ValueError, match=message):
         convert(network, variant, groups)
     assert not any(isinstance(module, GroupConv2d) for module in network.modules())
+
+
+def _spread(network: nn.Module, *, train: bool) -> float:
+    x = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        return network.train(train)(x).std().item()
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize(
+    ("name", "variant"), [("densenet121", "gc2l"), *(("resnet18", variant) for variant in GROUPED)]
+)
+def test_fresh_weights_keep_the_scale_of_the_outputs(name, variant, train):
+    """densenet121 starts with fan_in, and our own start with fan_out puts out 3e8 times as much in evaluation mode."""
+    torch.manual_seed(0)
+    network = getattr(torchvision.models, name)(num_classes=10)
+    before = _spread(copy.deepcopy(network), train=train)
+    after = _spread(convert(copy.deepcopy(network), variant, 4), train=train)
+    assert 1 / 4 < after / before < 4
+    if (name, variant, train) == ("densenet121", "gc2l", False):
+        assert _spread(convert(network, variant, 4, weights="unscaled"), train=train) / before > 1e6
+
+
+@pytest.mark.parametrize("variant", GROUPED)
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_fresh_weights_have_the_norm_of_the_old_ones(variant, kernel_size):
+    conv = nn.Conv2d(16, 24, kernel_size)
+    layer = convert(conv, variant, 4)
+    assert layer.dense_weight().norm().item() == pytest.approx(conv.weight.norm().item(), rel=1e-5)
+    zero = nn.Conv2d(16, 24, kernel_size)
+    nn.init.zeros_(zero.weight)
+    assert not convert(zero, variant, 4).dense_weight().any()
+
+
+def test_unscaled_weights_are_those_of_the_layer():
+    torch.manual_seed(0)
+    layer = convert(nn.Conv2d(8, 8, 3, device="meta").to_empty(device="cpu"), "gc2l", 2, weights="unscaled")
+    torch.manual_seed(0)
+    expected = TwoLevelGroupConv2d(8, 8, 3, groups=2)
+    assert all(torch.equal(value, expected.state_dict()[name]) for name, value in layer.state_dict().items())
+
+
+@pytest.mark.parametrize(("coarse", "index"), [(None, 0), (1, 1), (3, 1)])
+@pytest.mark.parametrize(("c_in", "c_out", "kernel_size", "groups"), [(16, 24, 3, 4), (8, 8, 1, 2), (12, 6, (3, 1), 3)])
+def test_nearest_weights_have_the_smallest_error_there_is(c_in, c_out, kernel_size, groups, coarse, index):
+    """That of `approximation_errors`, which takes it from singular values alone and is tested against an optimiser."""
+    conv = nn.Conv2d(c_in, c_out, kernel_size, dtype=torch.float64)
+    options = {} if coarse is None else {"coarse_channels": coarse}
+    layer = convert(conv, "gc" if coarse is None else "gc2l", groups, weights="nearest", **options)
+    error = ((layer.dense_weight() - conv.weight).square().sum() / conv.weight.square().sum()).item()
+    assert error == pytest.approx(approximation_errors(conv.weight.detach(), groups, coarse or 1)[index], abs=1e-12)
+    assert torch.equal(layer.bias, conv.bias)
+
+
+@pytest.mark.parametrize("variant", ["shuffle", "scc", "gc2l_shuffle"])
+def test_nearest_weights_are_a_projection(variant):
+    """No change of any parameter comes nearer, and a layer's own dense weight is met exactly, with its bias."""
+    conv = nn.Conv2d(12, 18, 3, dtype=torch.float64)
+    layer = convert(conv, variant, 3, weights="nearest")
+    distance = (layer.dense_weight() - conv.weight).square().sum()
+    for gradient in torch.autograd.grad(
+        distance, [value for name, value in layer.named_parameters() if name != "bias"]
+    ):
+        assert gradient.abs().max() < 1e-10
+    again = convert(layer.to_dense(), variant, 3, weights="nearest")
+    torch.testing.assert_close(again.dense_weight(), layer.dense_weight(), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(again.to_dense().bias, conv.bias)
+
+
+def test_a_coarse_level_that_has_nothing_to_approximate_can_still_learn():
+    conv = GroupConv2d(8, 8, 3, groups=2, padding=1).to_dense()
+    layer = convert(conv, "gc2l", 2, weights="nearest", coarse_channels=2)
+    assert not layer.coarse_weight.any()
+    torch.testing.assert_close(layer.dense_weight(), conv.weight)
+    layer(torch.randn(1, 8, 4, 4)).square().sum().backward()
+    assert layer.coarse_weight.grad.any()
+    few = convert(nn.Conv2d(2, 4, 1), "gc2l", 2, weights="nearest", coarse_channels=3)
+    assert few.restriction_weight.shape == (6, 1, 1, 1) and few.dense_weight().isfinite().all()
+
+
+def test_nearest_weights_of_one_group_are_the_old_ones():
+    conv = nn.Conv2d(4, 6, 3)
+    assert torch.equal(convert(conv, "gc2l", 1, weights="nearest").weight, conv.weight)
+
+
+@pytest.mark.parametrize(
+    ("variant", "options", "message"),
+    [
+        ("flgc", {}, r"weights='nearest' with variant='flgc': .* use weights='fresh'"),
+        ("gc2l", {"overlap": 0.5}, r"with overlap=0.5 there is no closed form .* use weights='fresh'"),
+        ("gc", {"weights": "best"}, r"weights='best' is unknown; choose one of 'fresh', 'nearest', 'unscaled'"),
+    ],
+)
+def test_weights_that_there_are_not_are_refused_and_nothing_is_replaced(variant, options, message):
+    network = _resnet18()
+    with pytest.raises(ValueError, match=message):
+        convert(network, variant, 4, **{"weights": "nearest"} | options)
+    assert not any(hasattr(module, "to_dense") for module in network.modules())

@@ -4,7 +4,7 @@ import torch
 from nn.layers import make_layer, random_input
 from torch.nn import functional as F
 
-from gc2l.nn import LearnableGroupConv2d
+from gc2l.nn import GroupConv2d, LearnableGroupConv2d
 
 
 def hard_rows(logits):
@@ -110,3 +110,54 @@ def test_reset_draws_weights_and_logits_anew():
     layer.reset_parameters()
     after = layer.state_dict()
     assert all(not torch.equal(before[name], after[name]) for name in set(after) - {"bias"})
+
+
+def test_aligned_and_frozen_it_is_the_group_convolution_through_training():
+    torch.manual_seed(0)
+    layer = LearnableGroupConv2d(6, 9, 3, groups=3, assignment="frozen", start="aligned", dtype=torch.float64)
+    conv = GroupConv2d(6, 9, 3, groups=3, dtype=torch.float64)
+    conv.set_nearest(layer.dense_weight(), layer.bias)
+    assert torch.equal(conv.dense_weight(), layer.dense_weight())
+    for network in (layer, conv):
+        optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+        for step in range(3):
+            optimiser.zero_grad()
+            network(random_input(4, 6, 5, 5, seed=step)).square().mean().backward()
+            optimiser.step()
+    torch.testing.assert_close(layer.dense_weight(), conv.dense_weight(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(layer.bias, conv.bias, rtol=1e-12, atol=1e-12)
+
+
+def test_a_frozen_assignment_stays_and_has_the_names_and_values_of_a_learned_one():
+    torch.manual_seed(0)
+    frozen = LearnableGroupConv2d(5, 7, 3, groups=3, assignment="frozen")
+    torch.manual_seed(0)
+    learned = LearnableGroupConv2d(5, 7, 3, groups=3)
+    assert [name for name, _ in frozen.named_parameters()] == ["weight", "bias"]
+    assert {name for name, _ in frozen.named_buffers()} == {"input_logits", "output_logits"}
+    assert all(torch.equal(value, learned.state_dict()[name]) for name, value in frozen.state_dict().items())
+    frozen.load_state_dict(learned.state_dict())
+    frozen(random_input(2, 5, 4, 4, dtype=torch.float32)).sum().backward()
+    assert frozen.nominal_parameter_count() == learned.nominal_parameter_count()
+    assert repr(frozen).endswith("groups=3, assignment=frozen)")
+
+
+@pytest.mark.parametrize(("c_in", "c_out", "groups"), [(6, 9, 3), (5, 7, 3), (3, 2, 4)])
+def test_an_aligned_start_permutes_the_logits_of_a_random_one(c_in, c_out, groups):
+    torch.manual_seed(0)
+    aligned = LearnableGroupConv2d(c_in, c_out, 3, groups=groups, start="aligned")
+    torch.manual_seed(0)
+    random = LearnableGroupConv2d(c_in, c_out, 3, groups=groups)
+    assert torch.equal(aligned.weight, random.weight)
+    for name, channels in (("input_logits", c_in), ("output_logits", c_out)):
+        ours, theirs = aligned.state_dict()[name], random.state_dict()[name]
+        assert ours.argmax(1).tolist() == [c * groups // channels for c in range(channels)]
+        assert torch.equal(ours.sort(1).values, theirs.sort(1).values)
+    assert {name for name, _ in aligned.named_parameters()} == {"weight", "bias", "input_logits", "output_logits"}
+
+
+@pytest.mark.parametrize("option", [{"assignment": "fixed"}, {"start": "even"}])
+def test_options_that_are_none(option):
+    ((name, value),) = option.items()
+    with pytest.raises(ValueError, match=f"^{name}='{value}' is unknown; choose one of"):
+        LearnableGroupConv2d(4, 4, 3, groups=2, **option)

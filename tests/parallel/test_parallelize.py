@@ -20,6 +20,7 @@ from gc2l.parallel import (
     parallel_variants,
     parallelize,
     placements,
+    rank_share,
 )
 
 
@@ -113,6 +114,26 @@ def found():
 def test_bad_input_is_refused_on_every_rank(what, message, found):
     for rank in found:
         assert message in rank["errors"][what]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"variant": "gc2l", "overlap": 0.5},
+            "layer 'stages.0.0.conv1' has overlap=0.5, which has no channel-parallel",
+        ),
+        ({"variant": "flgc", "assignment": "frozen"}, "has assignment='frozen', which has no channel-parallel form"),
+        ({"variant": "scc"}, "is a SlidingChannelConv2d, which has no channel-parallel form"),
+        ({"variant": "gc2l_shuffle"}, "is a ShuffleTwoLevelGroupConv2d, which has no channel-parallel form"),
+    ],
+)
+def test_layers_without_a_channel_parallel_form_are_named(options, message):
+    network = wide_resnet_cifar(10, 1, groups=4, **options)
+    state = [type(layer) for layer in network.modules()]
+    with pytest.raises(TypeError, match=message):
+        rank_share(network, 2)
+    assert [type(layer) for layer in network.modules()] == state
 
 
 def test_gradients_are_averaged_over_the_data_ranks_only(found):

@@ -8,11 +8,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gc2l.variants import check_variant
+from gc2l.variants import VARIANTS, Assignment, Start, check_variant
 
 Network = Literal["wide_resnet_cifar", "wide_resnet_imagenet", "mobilenet_v2"]
 DatasetName = Literal["digits", "cifar10", "cifar100", "imagenette", "imagenet"]
 Schedule = Literal["step", "one_cycle"]
+
+_OPTIONS = {"coarse_channels": 1, "overlap": 0.0, "assignment": "learned", "start": "random"}
+"""The options of the variants, see `gc2l.variants.Variant`, and the values with which a variant does without."""
+
+_LATER_OPTIONS = ("overlap", "assignment", "start")
+"""Options that came when there were records: without them a configuration, and so its identity, is as it was."""
 
 _REAL_TRAINING_FIELDS = ("learning_rate", "momentum", "weight_decay", "gamma", "warmup_fraction")
 
@@ -32,6 +38,9 @@ class ModelConfig:
         variant: the convolution, a key of `gc2l.variants.VARIANTS`.
         groups: number of groups n.
         coarse_channels: representative channels per group of GC-2L (the paper has 1).
+        overlap: of the blocks of GC-2L (the paper has 0), or of the windows of sliding-channel convolution.
+        assignment: whether FLGC learns which channels form a group.
+        start: the groups with which FLGC starts, see `gc2l.nn.LearnableGroupConv2d`.
     """
 
     network: Network = "wide_resnet_cifar"
@@ -40,12 +49,17 @@ class ModelConfig:
     variant: str = "sc"
     groups: int = 1
     coarse_channels: int = 1
+    overlap: float = 0.0
+    assignment: Assignment = "learned"
+    start: Start = "random"
 
     def __post_init__(self) -> None:
         """Check every value that can be checked without building the network."""
         _check_choice("model.network", self.network, get_args(Network))
         _check_integers("model", groups=self.groups, coarse_channels=self.coarse_channels)
-        _check_finite("model", width=self.width)
+        _check_finite("model", width=self.width, overlap=self.overlap)
+        _check_choice("model.assignment", self.assignment, get_args(Assignment))
+        _check_choice("model.start", self.start, get_args(Start))
         if self.depth is not None:
             _check_integers("model", depth=self.depth)
         check_variant(self.variant, self.groups)
@@ -56,11 +70,21 @@ class ModelConfig:
             )
         if self.width <= 0:
             raise ValueError(f"model.width={self.width} must be positive")
-        if self.coarse_channels < 1 or (self.coarse_channels > 1 and self.variant != "gc2l"):
-            raise ValueError(
-                f"model.coarse_channels={self.coarse_channels} with model.variant={self.variant!r}: "
-                "only 'gc2l' has coarse channels, at least 1"
-            )
+        if self.coarse_channels < 1:
+            raise ValueError(f"model.coarse_channels={self.coarse_channels} must be at least 1")
+        if not 0 <= self.overlap < 1:
+            raise ValueError(f"model.overlap={self.overlap} must be at least 0 and less than 1")
+        for name, usual in _OPTIONS.items():
+            if getattr(self, name) != usual and name not in VARIANTS[self.variant].options:
+                having = ", ".join(repr(key) for key, variant in VARIANTS.items() if name in variant.options)
+                raise ValueError(
+                    f"model.{name}={getattr(self, name)!r} with model.variant={self.variant!r}: only {having} has it, "
+                    f"for others it is {usual!r}"
+                )
+
+    def options(self) -> dict[str, Any]:
+        """The options of the variant that are not the usual ones, as the layer takes them."""
+        return {name: getattr(self, name) for name, usual in _OPTIONS.items() if getattr(self, name) != usual}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +188,10 @@ class Cell:
         configuration["training"]["milestones"] = list(self.training.milestones)
         # 10 and 10.0 are one width, 0 and 0.0 one weight decay, and JSON would write them differently.
         configuration["model"]["width"] = float(self.model.width)
+        configuration["model"]["overlap"] = float(self.model.overlap)
+        for name in _LATER_OPTIONS:
+            if configuration["model"][name] == _OPTIONS[name]:
+                del configuration["model"][name]
         for name in _REAL_TRAINING_FIELDS:
             configuration["training"][name] = float(configuration["training"][name])
         return configuration
@@ -178,8 +206,13 @@ class Cell:
         """A name for people and files, such as "cifar10-wide_resnet_cifar-10x4-gc2l-n4-seed1"."""
         model = self.model
         size = f"{model.width:g}" if model.depth is None else f"{model.depth}x{model.width:g}"
-        variant = model.variant if model.coarse_channels == 1 else f"{model.variant}-m{model.coarse_channels}"
+        variant = "-".join([model.variant, *map(_short, model.options().items())])
         return f"{self.data.name}-{model.network}-{size}-{variant}-n{model.groups}-seed{self.seed}"
+
+
+def _short(option: tuple[str, Any]) -> str:
+    name, value = option
+    return {"coarse_channels": f"m{value}", "overlap": f"overlap{value}"}.get(name, str(value))
 
 
 def configuration_hash(configuration: dict[str, Any]) -> str:

@@ -16,10 +16,11 @@ def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
         ValueError: a depth or width that the family does not have, groups that do not divide its channels.
     """
     convolution = config.variant, config.groups, num_classes
+    options = config.options()
     if config.depth is None:  # `ModelConfig` sees to it that this is MobileNetV2 and no other
-        return mobilenet_v2(*convolution, config.width, config.coarse_channels)
+        return mobilenet_v2(*convolution, config.width, **options)
     make = {"wide_resnet_cifar": wide_resnet_cifar, "wide_resnet_imagenet": wide_resnet_imagenet}[config.network]
-    return make(config.depth, config.width, *convolution, config.coarse_channels)
+    return make(config.depth, config.width, *convolution, **options)
 
 
 def paper_network(name: str, variant: str, groups: int) -> ModelConfig:

@@ -4,13 +4,16 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from gc2l.nn import Convolution, make_conv
+from gc2l.nn import Convolution, GroupConv2d, make_conv
 from gc2l.variants import VARIANTS, check_variant
 
 Where = Callable[[str, nn.Conv2d], bool]
+Weights = Literal["fresh", "nearest", "unscaled"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,43 +54,51 @@ def convert(
     groups: int,
     *,
     where: Where | None = None,
-    coarse_channels: int = 1,
+    weights: Weights = "fresh",
+    **options: Any,
 ) -> nn.Module:
     """Replace the eligible `nn.Conv2d` of any network by the convolution `variant`, in place.
 
     Eligible are plain standard convolutions (of type `nn.Conv2d` itself, with groups = 1, no hooks, and weights that
     no other layer shares) whose channel counts `groups` divides; FLGC needs only as many channels as groups. A layer
     that stands under several names is replaced once, under all of them. The new layers have the geometry, bias, device,
-    dtype and training flag of the old ones, and fresh weights, all trainable: the network has to be trained. The report
-    is logged, one line for each convolution, at level INFO; `plan_conversion` returns it.
+    dtype and training flag of the old ones, and weights that are all trainable. The report is logged, one line for each
+    convolution, at level INFO; `plan_conversion` returns it.
 
     Args:
         module: the network, or a single convolution.
         variant: a key of `gc2l.variants.VARIANTS`.
         groups: n.
         where: called with the path and the layer, may leave out eligible convolutions.
-        coarse_channels: m, representative channels per group of GC-2L; other variants have none and take only 1.
+        weights: what the new layers start with. "fresh": random weights, scaled so that the dense weight of a new layer
+            has the Frobenius norm of the old one, whatever that network's initialisation was: where channels and pixels
+            are uncorrelated its outputs have the variance that they had. The network has to be trained. "nearest": the
+            weights that come nearest to the old ones in the Frobenius norm, and the old bias, so that a trained network
+            only has to be fine-tuned. "unscaled": random weights as the layers start on their own.
+        **options: of the layer, such as coarse_channels.
 
     Returns:
         `module`, or its replacement when it is itself a convolution.
 
     Raises:
-        ValueError: see `gc2l.variants.check_variant`; coarse_channels < 1.
-        TypeError: coarse_channels > 1 for a variant without a coarse level.
+        ValueError: see `gc2l.variants.check_variant`; a wrong option; an unknown `weights`, or "nearest" for a layer
+            that has no closed form of it, FLGC and GC-2L with an overlap. Nothing is replaced then.
+        TypeError: an option that the variant does not have. Nothing is replaced then.
     """
+    if weights not in get_args(Weights):
+        raise ValueError(f"weights={weights!r} is unknown; choose one of {', '.join(map(repr, get_args(Weights)))}")
     paths: dict[nn.Module, list[str]] = {}
     for name, part in module.named_modules(remove_duplicate=False):
         paths.setdefault(part, []).append(name)
-    for decision in plan_conversion(module, variant, groups, where=where):
+    plan = plan_conversion(module, variant, groups, where=where)
+    old = [conv for d in plan if d.replaced and isinstance(conv := module.get_submodule(d.name), nn.Conv2d)]
+    new = [_replacement(conv, variant, groups, weights, options) for conv in old]
+    for decision in plan:
         _log.info(
             "%s %s: %s", "replaced" if decision.replaced else "left", decision.name or "the module", decision.reason
         )
-        if not decision.replaced:
-            continue
-        conv = module.get_submodule(decision.name)
-        assert isinstance(conv, nn.Conv2d)
-        layer = _replacement(conv, variant, groups, coarse_channels)
-        if decision.name == "":
+    for conv, layer in zip(old, new, strict=True):
+        if conv is module:
             return layer
         for path in paths[conv]:
             module.set_submodule(path, layer)
@@ -117,8 +128,9 @@ def _decide(
     return Decision(name=name, replaced=False, reason=reason)
 
 
-def _replacement(conv: nn.Conv2d, variant: str, groups: int, coarse_channels: int) -> nn.Conv2d | Convolution:
-    options = {} if coarse_channels == 1 else {"coarse_channels": coarse_channels}
+def _replacement(
+    conv: nn.Conv2d, variant: str, groups: int, weights: Weights, options: dict[str, Any]
+) -> GroupConv2d | Convolution:
     layer = make_conv(
         variant,
         conv.in_channels,
@@ -134,4 +146,17 @@ def _replacement(conv: nn.Conv2d, variant: str, groups: int, coarse_channels: in
         dtype=conv.weight.dtype,
         **options,
     )
+    if weights == "fresh":
+        norm = _norm(layer.dense_weight())
+        layer.scale_weights(torch.where(norm > 0, _norm(conv.weight) / norm, 1).to(conv.weight.dtype))
+    elif weights == "nearest":
+        try:
+            layer.set_nearest(conv.weight, conv.bias)
+        except NotImplementedError as error:
+            raise ValueError(f"weights='nearest' with variant={variant!r}: {error}; use weights='fresh'") from error
     return layer.train(conv.training)
+
+
+@torch.no_grad()
+def _norm(weight: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(weight, dtype=torch.promote_types(weight.dtype, torch.float32))

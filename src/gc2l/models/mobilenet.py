@@ -1,8 +1,12 @@
 """MobileNetV2 (Sandler et al. 2018): torchvision's network with its 1 x 1 convolutions replaced, paper section 4."""
 
+from typing import Any
+
 from torch import nn
 
 from gc2l.models.conversion import convert, plan_conversion
+
+_WITHOUT_COARSE_LEVEL = {"gc2l": "gc", "gc2l_shuffle": "shuffle"}
 
 
 def mobilenet_v2(
@@ -10,18 +14,19 @@ def mobilenet_v2(
     groups: int = 1,
     num_classes: int = 1000,
     width_mult: float = 1.0,
-    coarse_channels: int = 1,
+    **options: Any,
 ) -> nn.Module:
     """MobileNetV2 whose expansions, projections and last 1 x 1 convolution are those of the variant.
 
-    The 3 x 3 stem and the depthwise convolutions stay. In GC-2L the last 1 x 1 convolution is plain group convolution:
-    only so do the parameter counts of the paper's Table 4 come out. The 1 x 1 convolutions start with the weights of
-    our layers, also as "sc", all else with those of torchvision.
+    The 3 x 3 stem and the depthwise convolutions stay. In GC-2L the last 1 x 1 convolution is plain group convolution
+    (shuffled where GC-2L is): only so do the parameter counts of the paper's Table 4 come out. The 1 x 1 convolutions
+    start with the weights of our layers, also as "sc", all else with those of torchvision. The options are those of the
+    variant, such as coarse_channels.
 
     Raises:
         ValueError: see `gc2l.variants.check_variant`; groups that do not fit every 1 x 1 convolution. Channel counts
             are multiples of 8, so that 1, 2, 4 and 8 groups always do.
-        TypeError: coarse_channels > 1 for a variant without a coarse level.
+        TypeError: an option that the variant does not have.
         ImportError: torchvision is not installed.
     """
     # Here, so that the layers, `convert` and the wide residual networks need PyTorch alone.
@@ -40,6 +45,8 @@ def mobilenet_v2(
     def pointwise(name: str, conv: nn.Conv2d) -> bool:
         return conv.kernel_size == (1, 1) and not name.startswith(f"{last}.")
 
-    convert(network, variant, groups, where=pointwise, coarse_channels=coarse_channels)
-    convert(network.get_submodule(last), "gc" if variant == "gc2l" else variant, groups)
+    convert(network, variant, groups, where=pointwise, weights="unscaled", **options)
+    if variant in _WITHOUT_COARSE_LEVEL:
+        variant, options = _WITHOUT_COARSE_LEVEL[variant], {}
+    convert(network.get_submodule(last), variant, groups, weights="unscaled", **options)
     return network

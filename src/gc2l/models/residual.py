@@ -1,5 +1,7 @@
 """The pre-activation residual unit of the wide residual networks (Zagoruyko, Komodakis 2016; paper, section 4)."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,19 +18,17 @@ class ResidualUnit(nn.Module):
         in_channels, out_channels: c_in, c_out.
         stride: of the first convolution and the shortcut.
         variant, groups: the convolution, see `gc2l.nn.make_conv`.
-        coarse_channels: m of GC-2L; other variants have no coarse level and take only 1.
+        options: of the variant, such as coarse_channels.
 
     Shape:
         input (N, c_in, H, W), output (N, c_out, ceil(H / stride), ceil(W / stride)).
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, variant: str, groups: int, coarse_channels: int = 1
+        self, in_channels: int, out_channels: int, stride: int, variant: str, groups: int, **options: Any
     ) -> None:
         super().__init__()
-        options = {"groups": groups, "bias": False}
-        if coarse_channels != 1:
-            options["coarse_channels"] = coarse_channels
+        options |= {"groups": groups, "bias": False}
         self.norm1 = nn.BatchNorm2d(in_channels)
         self.conv1 = make_conv(variant, in_channels, out_channels, 3, stride=stride, padding=1, **options)
         self.norm2 = nn.BatchNorm2d(out_channels)

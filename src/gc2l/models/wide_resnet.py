@@ -4,6 +4,7 @@ The convolutions of the residual units and their shortcuts are those of the vari
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -26,7 +27,7 @@ class WideResNet(nn.Module):
         stem_channels: channels that the stem gives.
         widths: channels of each stage.
         units: residual units in each stage.
-        variant, groups, coarse_channels: the convolution, see `gc2l.nn.make_conv`.
+        variant, groups, options: the convolution, see `gc2l.nn.make_conv`.
         num_classes: length of the logits.
     """
 
@@ -38,8 +39,8 @@ class WideResNet(nn.Module):
         units: Sequence[int],
         variant: str,
         groups: int,
-        coarse_channels: int,
         num_classes: int,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.stem = stem
@@ -49,7 +50,7 @@ class WideResNet(nn.Module):
             chain = nn.Sequential()
             for unit in range(count):
                 stride = 2 if stage > 0 and unit == 0 else 1
-                chain.append(ResidualUnit(channels, width, stride, variant, groups, coarse_channels))
+                chain.append(ResidualUnit(channels, width, stride, variant, groups, **options))
                 channels = width
             self.stages.append(chain)
         self.norm = nn.BatchNorm2d(channels)
@@ -67,9 +68,11 @@ def wide_resnet_cifar(
     variant: str = "sc",
     groups: int = 1,
     num_classes: int = 10,
-    coarse_channels: int = 1,
+    **options: Any,
 ) -> WideResNet:
     """WideResNet-depth-k for images of about 32 x 32: three stages of (depth - 4) / 6 units, 16k, 32k, 64k wide.
+
+    The options are those of the variant, such as coarse_channels.
 
     Raises:
         ValueError: a depth that is not 6 a + 4, a widen factor that gives no whole number of channels, and the errors
@@ -80,7 +83,7 @@ def wide_resnet_cifar(
     stem = make_conv("sc", 3, 16, 3, groups=1, padding=1, bias=False)
     widths = _widths(16, 3, widen_factor)
     units = [(depth - 4) // 6] * 3
-    return WideResNet(stem, 16, widths, units, variant, groups, coarse_channels, num_classes)
+    return WideResNet(stem, 16, widths, units, variant, groups, num_classes, **options)
 
 
 def wide_resnet_imagenet(
@@ -89,9 +92,11 @@ def wide_resnet_imagenet(
     variant: str = "sc",
     groups: int = 1,
     num_classes: int = 1000,
-    coarse_channels: int = 1,
+    **options: Any,
 ) -> WideResNet:
     """WideResNet-depth-k for images of about 224 x 224: 7 x 7 stem and pooling, four stages 64k, 128k, 256k, 512k wide.
+
+    The options are those of the variant, such as coarse_channels.
 
     Raises:
         ValueError: a depth other than 10, 18, 34, a widen factor that gives no whole number of channels, and the errors
@@ -104,7 +109,7 @@ def wide_resnet_imagenet(
         nn.MaxPool2d(3, stride=2, padding=1),
     )
     widths = _widths(64, 4, widen_factor)
-    return WideResNet(stem, 64, widths, IMAGENET_UNITS[depth], variant, groups, coarse_channels, num_classes)
+    return WideResNet(stem, 64, widths, IMAGENET_UNITS[depth], variant, groups, num_classes, **options)
 
 
 def _widths(first: int, stages: int, widen_factor: float) -> list[int]:

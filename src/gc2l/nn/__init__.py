@@ -18,13 +18,17 @@ from gc2l.nn.factory import make_conv
 from gc2l.nn.group import GroupConv2d
 from gc2l.nn.learnable import LearnableGroupConv2d
 from gc2l.nn.shuffle import ShuffleGroupConv2d
+from gc2l.nn.sliding import SlidingChannelConv2d
 from gc2l.nn.two_level import TwoLevelGroupConv2d
+from gc2l.nn.two_level_shuffle import ShuffleTwoLevelGroupConv2d
 
 __all__ = [
     "Convolution",
     "GroupConv2d",
     "LearnableGroupConv2d",
     "ShuffleGroupConv2d",
+    "ShuffleTwoLevelGroupConv2d",
+    "SlidingChannelConv2d",
     "TwoLevelGroupConv2d",
     "make_conv",
 ]

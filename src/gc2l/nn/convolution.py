@@ -74,6 +74,27 @@ class Convolution(nn.Module):
         values = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
         self.register_parameter("bias", values)
 
+    def dense_weight(self) -> Tensor:
+        """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""
+        raise NotImplementedError(f"{type(self).__name__} has no dense_weight")
+
+    def scale_weights(self, factor: Tensor) -> None:
+        """Multiply the dense weight by `factor`; the bias stays."""
+        with torch.no_grad():
+            self.weight.mul_(factor)
+
+    def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Take the weights whose dense weight comes nearest to `weight` in the Frobenius norm, and the bias.
+
+        Args:
+            weight: (c_out, c_in, k_h, k_w) of a standard convolution.
+            bias: (c_out), None for a layer without.
+
+        Raises:
+            NotImplementedError: a layer for which there is no closed form.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no closed form of the nearest weights")
+
     def extra_repr(self) -> str:
         """Conv2d's line."""
         return nn.Conv2d.extra_repr(self)  # type: ignore[arg-type]

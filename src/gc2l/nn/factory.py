@@ -3,8 +3,6 @@
 from pkgutil import resolve_name
 from typing import Any
 
-from torch import nn
-
 from gc2l.nn.convolution import Convolution
 from gc2l.nn.group import GroupConv2d
 from gc2l.variants import VARIANTS, check_variant
@@ -18,7 +16,7 @@ def make_conv(
     *,
     groups: int,
     **kwargs: Any,
-) -> nn.Conv2d | Convolution:
+) -> GroupConv2d | Convolution:
     """Make the convolution `variant` with the arguments of `torch.nn.Conv2d`.
 
     With groups = 1 a variant is the standard convolution, since a single group already sees every channel; FLGC, which

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gc2l.nn.convolution import (
@@ -13,7 +14,7 @@ from gc2l.nn.convolution import (
 )
 from gc2l.ops.choose import choose_group
 from gc2l.ops.functional import GROUP_WAYS, check_way, group_conv
-from gc2l.ops.weights import block_diagonal
+from gc2l.ops.weights import block_diagonal, diagonal_blocks
 
 
 class GroupConv2d(nn.Conv2d):
@@ -94,6 +95,18 @@ class GroupConv2d(nn.Conv2d):
     def extra_repr(self) -> str:
         """Conv2d's line, and the algorithm if one is prescribed."""
         return super().extra_repr() + ("" if self.algorithm == "auto" else f", algorithm={self.algorithm}")
+
+    def scale_weights(self, factor: Tensor) -> None:
+        """Multiply the dense weight by `factor`; the bias stays."""
+        with torch.no_grad():
+            self.weight.mul_(factor)
+
+    @torch.no_grad()
+    def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Take the weights nearest to a dense `weight` (c_out, c_in, k_h, k_w): its diagonal blocks. And the bias."""
+        self.weight.copy_(diagonal_blocks(weight, self.groups))
+        if bias is not None and self.bias is not None:
+            self.bias.copy_(bias)
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""

@@ -1,6 +1,6 @@
 """Fully learnable group convolution (FLGC; Wang et al., CVPR 2019)."""
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from gc2l.nn.convolution import Convolution, check_groups, padded_input, reset_group_weights, standard_convolution
 from gc2l.ops import folded
+from gc2l.variants import Assignment, Start
 
 
 class LearnableGroupConv2d(Convolution):
@@ -22,19 +23,25 @@ class LearnableGroupConv2d(Convolution):
         out_channels: c_out.
         kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
         groups: n, any number from 1 on; it need not divide the channel counts.
+        assignment: "learned", or "frozen": the logits stay as they start, are buffers in place of parameters, and have
+            no gradient.
+        start: "random" logits, or "aligned" ones, with which channel c belongs to group floor(c n / channels). Aligned
+            logits are the random ones with the largest of each row moved to that group, so that a channel leaves its
+            group as easily from either start. Aligned and frozen, with n dividing the channels, it is `GroupConv2d`.
 
     Shape:
         input (N, c_in, H, W) or (c_in, H, W), output (N, c_out, H', W') or (c_out, H', W'), as `torch.nn.Conv2d`.
 
-    Parameters: weight (c_out, c_in, k_h, k_w), input_logits (c_in, n), output_logits (c_out, n), bias (c_out).
+    Parameters: weight (c_out, c_in, k_h, k_w), input_logits (c_in, n), output_logits (c_out, n), bias (c_out); the
+    state has the same names whether the assignment is learned or frozen.
     Tables count the nominal k_h k_w c_in c_out / n weights that the mask leaves, see `nominal_parameter_count`.
 
     Raises:
-        ValueError: groups < 1.
+        ValueError: groups < 1, an unknown assignment or start.
     """
 
-    input_logits: nn.Parameter
-    output_logits: nn.Parameter
+    input_logits: Tensor
+    output_logits: Tensor
 
     def __init__(
         self,
@@ -49,7 +56,13 @@ class LearnableGroupConv2d(Convolution):
         padding_mode: str = "zeros",
         device: Any = None,
         dtype: Any = None,
+        *,
+        assignment: Assignment = "learned",
+        start: Start = "random",
     ) -> None:
+        for name, value, known in (("assignment", assignment, Assignment), ("start", start, Start)):
+            if value not in get_args(known):
+                raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, get_args(known)))}")
         check_groups(in_channels, out_channels, groups, divisible=False)
         super().__init__(
             in_channels,
@@ -65,16 +78,26 @@ class LearnableGroupConv2d(Convolution):
             dtype,
         )
         self.groups = groups
-        like = {"device": device, "dtype": dtype}
-        self.input_logits = nn.Parameter(torch.empty(in_channels, groups, **like))
-        self.output_logits = nn.Parameter(torch.empty(out_channels, groups, **like))
+        self.assignment = assignment
+        self.start = start
+        for name, channels in (("input_logits", in_channels), ("output_logits", out_channels)):
+            logits = torch.empty(channels, groups, device=device, dtype=dtype)
+            if assignment == "frozen":
+                self.register_buffer(name, logits)
+            else:
+                self.register_parameter(name, nn.Parameter(logits))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Kaiming normal with the nominal fan_out k_h k_w c_out / n, bias zero, standard normal logits."""
+        """Kaiming normal with the nominal fan_out k_h k_w c_out / n, bias zero, standard normal logits.
+
+        If the start is aligned, the largest of each row changes places with that of the channel's group.
+        """
         reset_group_weights(self)
-        nn.init.normal_(self.input_logits)
-        nn.init.normal_(self.output_logits)
+        for logits in (self.input_logits, self.output_logits):
+            nn.init.normal_(logits)
+            if self.start == "aligned":
+                _align(logits)
 
     def mask(self) -> Tensor:
         """The 0/1 mask T S^T (c_out, c_in), with straight-through gradients to the softmax of the logits."""
@@ -97,6 +120,21 @@ class LearnableGroupConv2d(Convolution):
         """The count that the paper's tables give: k_h k_w c_in c_out / n, rounded, and the bias."""
         biases = 0 if self.bias is None else self.bias.numel()
         return round(self.weight.numel() / self.groups) + biases
+
+    def extra_repr(self) -> str:
+        """Conv2d's line, and the assignment and the start where they are not the usual."""
+        assignment = "" if self.assignment == "learned" else f", assignment={self.assignment}"
+        return f"{super().extra_repr()}{assignment}" + ("" if self.start == "random" else f", start={self.start}")
+
+
+@torch.no_grad()
+def _align(logits: Tensor) -> None:
+    channels, groups = logits.shape
+    rows = torch.arange(channels, device=logits.device)
+    wanted, largest = rows * groups // channels, logits.argmax(dim=1)
+    first, second = logits[rows, wanted], logits[rows, largest]
+    logits[rows, largest] = first
+    logits[rows, wanted] = second
 
 
 def straight_through(logits: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from gc2l.nn.convolution import (
@@ -16,7 +17,7 @@ from gc2l.ops import folded, reference
 from gc2l.ops.channel_shuffle import shuffle
 from gc2l.ops.choose import choose_group
 from gc2l.ops.functional import GROUP_WAYS, check_way, group_conv
-from gc2l.ops.weights import block_diagonal
+from gc2l.ops.weights import block_diagonal, diagonal_blocks
 
 
 class ShuffleGroupConv2d(Convolution):
@@ -76,6 +77,14 @@ class ShuffleGroupConv2d(Convolution):
             dense = folded.block_diagonal_for(padded, self.weight, self.groups)
             return folded.dense(padded, reference.shuffle(dense, self.groups, 0), self.dense_bias(), geometry)
         return shuffle(group_conv(padded, self.weight, self.bias, geometry, algorithm), self.groups)
+
+    @torch.no_grad()
+    def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Take the weights nearest to a dense `weight`: the diagonal blocks of its unshuffled rows. And the bias."""
+        undo = self.out_channels // self.groups  # transposing (n, c/n) is undone by transposing (c/n, n)
+        self.weight.copy_(diagonal_blocks(reference.shuffle(weight, undo, 0), self.groups))
+        if bias is not None and self.bias is not None:
+            self.bias.copy_(reference.shuffle(bias, undo, 0))
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""

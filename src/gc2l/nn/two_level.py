@@ -14,9 +14,15 @@ from gc2l.nn.convolution import (
     standard_convolution,
 )
 from gc2l.nn.group import GroupConv2d
+from gc2l.ops import folded, reference
 from gc2l.ops.choose import choose_two_level
 from gc2l.ops.functional import TWO_LEVEL_WAYS, check_way, two_level_conv
+from gc2l.ops.nearest import nearest_two_level
 from gc2l.ops.weights import folded_weight
+from gc2l.ops.windows import check_overlap, extended_groups, shared_channels, spread
+
+OVERLAPPING_WAYS = ("separate", "folded")
+"""The algorithms of a layer with an overlap."""
 
 
 def check_coarse_channels(coarse_channels: int) -> None:
@@ -37,12 +43,18 @@ class TwoLevelGroupConv2d(Convolution):
     Each group i hands m channels z_i, its representatives, to the coarse level; the 1 x 1 convolution C carries
     them to every output channel. All of it is linear. With C = 0 the layer is exactly `GroupConv2d`.
 
+    With an overlap the blocks A_j, which are those of a block Jacobi method, become those of an overlapping Schwarz
+    method: y_j = A_j x_[j] + C_j z, where x_[j] is x_j together with the d = floor(overlap * c_in/n) channels before
+    and the d after it, cyclically modulo c_in. The coarse level stays, z_i = r_i x_i.
+
     Args:
         in_channels: c_in.
         out_channels: c_out.
         kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
         groups: n, a divisor of c_in and c_out.
         coarse_channels: m, representatives per group; the paper has 1.
+        overlap: d as a share of a group's channels; 0 is the paper's layer. Other values have the algorithms "auto",
+            "separate" and "folded" only.
         algorithm: how the same numbers are computed, one of `ALGORITHMS`; it can be changed at any time, and is no part
             of the state. "auto" takes what was measured to be the fastest (`gc2l.ops.choose`). "separate": the equation
             as it stands. "direct": all of it in one compiled kernel where that can be used, else as "fused". "fused":
@@ -55,12 +67,13 @@ class TwoLevelGroupConv2d(Convolution):
     Shape:
         input (N, c_in, H, W) or (c_in, H, W), output (N, c_out, H', W') or (c_out, H', W'), as `torch.nn.Conv2d`.
 
-    Parameters: weight A (c_out, c_in/n, k_h, k_w), restriction_weight r (n m, c_in/n, k_h, k_w), coarse_weight C
-    (c_out, n m, 1, 1), bias (c_out): k_h k_w c_in c_out / n + m k_h k_w c_in + m n c_out numbers without bias.
+    Parameters: weight A (c_out, c_in/n + 2 d, k_h, k_w), restriction_weight r (n m, c_in/n, k_h, k_w), coarse_weight C
+    (c_out, n m, 1, 1), bias (c_out): k_h k_w (c_in/n + 2 d) c_out + m k_h k_w c_in + m n c_out numbers without bias.
 
     Raises:
-        ValueError: groups < 1, groups does not divide both channel counts, coarse_channels < 1, or an
-            unknown algorithm.
+        ValueError: groups < 1, groups does not divide both channel counts, coarse_channels < 1, an overlap outside
+            [0, 1) or so large that a group would read a channel twice, or an algorithm that is unknown or not there
+            with an overlap.
     """
 
     ALGORITHMS = ("auto", *TWO_LEVEL_WAYS)
@@ -83,11 +96,13 @@ class TwoLevelGroupConv2d(Convolution):
         dtype: Any = None,
         *,
         coarse_channels: int = 1,
+        overlap: float = 0.0,
         algorithm: str = "auto",
     ) -> None:
         check_coarse_channels(coarse_channels)
+        check_overlap(overlap)
         check_groups(in_channels, out_channels, groups)
-        check_way(algorithm, TWO_LEVEL_WAYS)
+        check_way(algorithm, OVERLAPPING_WAYS if overlap else TWO_LEVEL_WAYS)
         super().__init__(
             in_channels,
             out_channels,
@@ -103,20 +118,39 @@ class TwoLevelGroupConv2d(Convolution):
         )
         self.algorithm = algorithm
         self.coarse_channels = coarse_channels
+        self.overlap = overlap
         coarse = groups * coarse_channels
         like = {"device": device, "dtype": dtype}
+        if self.halo:
+            self.weight = nn.Parameter(torch.empty(out_channels, self._extended(), *self.kernel_size, **like))
         self.restriction_weight = nn.Parameter(torch.empty(coarse, in_channels // groups, *self.kernel_size, **like))
         self.coarse_weight = nn.Parameter(torch.empty(out_channels, coarse, 1, 1, **like))
         self.reset_parameters()
 
+    @property
+    def halo(self) -> int:
+        """d, the channels on either side that a group reads beyond its own."""
+        return shared_channels(self.overlap, self.in_channels // self.groups)
+
+    def _extended(self) -> int:
+        own = self.in_channels // self.groups
+        if own + 2 * self.halo > self.in_channels:
+            raise ValueError(
+                f"overlap={self.overlap} with groups={self.groups} and in_channels={self.in_channels}: {own} channels "
+                f"and {self.halo} on each side are more than there are; overlap can be at most {(self.groups - 1) / 2}"
+            )
+        return own + 2 * self.halo
+
     def reset_parameters(self) -> None:
         """Kaiming normal over the fused block of c_out/n + m filters and over C, bias zero.
 
+        With an overlap an input channel reaches (1 + 2 d n / c_in) c_out/n outputs of the blocks in place of c_out/n.
         With fan_in in place of fan_out the coarse term, of rank n m only, would start out larger than the group
         convolution, and training suffers.
         """
         k_h, k_w = self.kernel_size
-        fused_fan_out = k_h * k_w * (self.out_channels // self.groups + self.coarse_channels)
+        reached = self.weight.shape[1] * self.out_channels / self.in_channels
+        fused_fan_out = k_h * k_w * (reached + self.coarse_channels)
         # Drawn three times, as when the committed records were made: a seed still gives their initial weights.
         for _ in range(3):
             kaiming_normal(self.weight, fused_fan_out)
@@ -128,6 +162,12 @@ class TwoLevelGroupConv2d(Convolution):
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
         padded, geometry = padded_input(self, x)
+        if self.halo:
+            if self.chosen_algorithm(x) == "folded":
+                return folded.dense(padded, self._folded_weight(), self.bias, geometry)
+            return reference.overlapping_two_level(
+                padded, self.weight, self.restriction_weight, self.coarse_weight, self.bias, geometry
+            )
         return two_level_conv(
             padded,
             self.weight,  # A
@@ -140,15 +180,49 @@ class TwoLevelGroupConv2d(Convolution):
 
     def chosen_algorithm(self, x: Tensor) -> str:
         """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
+        if self.halo:
+            check_way(self.algorithm, OVERLAPPING_WAYS)
         if self.algorithm != "auto":
             return self.algorithm
+        if self.halo:
+            return "separate"
         return choose_two_level(x, self.weight, geometry_of(self), self.groups * self.coarse_channels)
+
+    @torch.no_grad()
+    def scale_weights(self, factor: Tensor) -> None:
+        """Multiply the dense weight by `factor`: A and r, since C acts on what r gives; the bias stays."""
+        self.weight.mul_(factor)
+        self.restriction_weight.mul_(factor)
+
+    @torch.no_grad()
+    def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Take the weights nearest to a dense `weight` (c_out, c_in, k_h, k_w), see `gc2l.ops.nearest`, and the bias.
+
+        Raises:
+            NotImplementedError: a layer with an overlap, for which there is no closed form.
+        """
+        if self.halo:
+            raise NotImplementedError(f"with overlap={self.overlap} there is no closed form of the nearest weights")
+        parts = nearest_two_level(weight, self.groups, self.coarse_channels)
+        for own, nearest in zip((self.weight, self.restriction_weight, self.coarse_weight), parts, strict=True):
+            own.copy_(nearest)
+        if bias is not None and self.bias is not None:
+            self.bias.copy_(bias)
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable.
 
-        Its blocks are dense[j, i] = delta_ij A_j + C_j[:, i] r_i.
+        Its blocks are dense[j, i] = delta_ij A_j + C_j[:, i] r_i; with an overlap A_j reaches into the next blocks.
         """
+        return self._folded_weight()
+
+    def _folded_weight(self) -> Tensor:
+        if self.halo:
+            windows = extended_groups(self.in_channels, self.groups, self.halo, self.weight.device)
+            own = windows.repeat_interleave(self.out_channels // self.groups, dim=0)  # (c_out, c_in/n + 2 d)
+            nothing = torch.zeros_like(self.weight[:, : self.in_channels // self.groups])
+            coarse = folded_weight(nothing, self.restriction_weight, self.coarse_weight, self.groups)
+            return spread(self.weight, own, self.in_channels) + coarse
         return folded_weight(self.weight, self.restriction_weight, self.coarse_weight, self.groups)
 
     def to_dense(self) -> nn.Conv2d:
@@ -188,7 +262,13 @@ class TwoLevelGroupConv2d(Convolution):
         return layer.train(conv.training)
 
     def group_conv(self) -> GroupConv2d:
-        """The group convolution that is left when the coarse level is dropped (C = 0), with weights of its own."""
+        """The group convolution that is left when the coarse level is dropped (C = 0), with weights of its own.
+
+        Raises:
+            ValueError: a layer with an overlap, whose blocks are no group convolution.
+        """
+        if self.halo:
+            raise ValueError(f"overlap={self.overlap}: without its coarse level the layer is no group convolution")
         conv = GroupConv2d(
             self.in_channels,
             self.out_channels,
@@ -207,6 +287,7 @@ class TwoLevelGroupConv2d(Convolution):
         return conv.train(self.training)
 
     def extra_repr(self) -> str:
-        """Conv2d's line with the algorithm, if one is prescribed, and the number of coarse channels."""
+        """Conv2d's line with the algorithm, if one is prescribed, the number of coarse channels, and any overlap."""
         algorithm = "" if self.algorithm == "auto" else f", algorithm={self.algorithm}"
-        return f"{super().extra_repr()}{algorithm}, coarse_channels={self.coarse_channels}"
+        overlap = f", overlap={self.overlap:g}" if self.overlap else ""
+        return f"{super().extra_repr()}{algorithm}, coarse_channels={self.coarse_channels}{overlap}"

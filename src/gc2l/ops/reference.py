@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gc2l.ops.geometry import Geometry
+from gc2l.ops.windows import extended_groups
 
 
 def group(x: Tensor, A: Tensor, b: Tensor | None, geometry: Geometry) -> Tensor:
@@ -19,6 +20,17 @@ def two_level(x: Tensor, A: Tensor, r: Tensor, C: Tensor, b: Tensor | None, geom
     """Two-level group convolution, y_j = A_j x_j + C_j z + b_j with z_i = r_i x_i (eq. 3.5)."""
     z = geometry.convolve(x, r, None)  # (N, n m, H', W')
     return geometry.convolve(x, A, b) + F.conv2d(z, C)
+
+
+def overlapping_two_level(x: Tensor, A: Tensor, r: Tensor, C: Tensor, b: Tensor | None, geometry: Geometry) -> Tensor:
+    """y_j = A_j x_[j] + C_j z + b_j, z_i = r_i x_i, where x_[j] is x_j with d channels before and after it.
+
+    A (c_out, c_in/n + 2 d, k_h, k_w) tells d.
+    """
+    halo = (A.shape[1] - r.shape[1]) // 2
+    extended = extended_groups(x.shape[-3], geometry.groups, halo, x.device)  # (n, c_in/n + 2 d)
+    z = geometry.convolve(x, r, None)  # (N, n m, H', W')
+    return geometry.convolve(x.index_select(-3, extended.flatten()), A, b) + F.conv2d(z, C)
 
 
 def shuffle(y: Tensor, groups: int, dim: int) -> Tensor:

@@ -1,6 +1,6 @@
 """The rank-local fully learnable group convolution (FLGC)."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from gc2l.nn import Convolution, LearnableGroupConv2d
 from gc2l.nn.convolution import padded_input
@@ -28,8 +28,8 @@ class GatheredLearnableConv2d(Convolution):
         input (N, c_in/p, H, W), output (N, c_out/p, H', W').
     """
 
-    input_logits: nn.Parameter
-    output_logits: nn.Parameter
+    input_logits: Tensor
+    output_logits: Tensor
 
     def __init__(self, conv: LearnableGroupConv2d, link: Link) -> None:
         super().__init__(conv.in_channels, conv.out_channels // link.size, **geometry(conv))

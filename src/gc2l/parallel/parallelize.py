@@ -113,6 +113,10 @@ def _rank_local(layer: nn.Module, link: Link, *, stem: bool, overlap: bool) -> n
 
 def _check(name: str, layer: nn.Module, p: int, *, stem: bool) -> None:
     match layer:
+        case TwoLevelGroupConv2d() if layer.halo:
+            raise TypeError(f"layer {name!r} has overlap={layer.overlap}, which has no channel-parallel form")
+        case LearnableGroupConv2d() if layer.assignment == "frozen":
+            raise TypeError(f"layer {name!r} has assignment='frozen', which has no channel-parallel form")
         case nn.Conv2d() | Convolution() if type(layer) in _CONVOLUTIONS:
             counts = {"out_channels": layer.out_channels}
             if not stem:

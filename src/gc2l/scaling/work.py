@@ -39,7 +39,7 @@ class Network:
         stem = make_conv("sc", 3, self.stem_channels, 3, groups=1, padding=1, bias=False)
         widths = [16 * self.widen_factor, 32 * self.widen_factor, 64 * self.widen_factor]
         units = [(self.depth - 4) // 6] * 3
-        return WideResNet(stem, self.stem_channels, widths, units, self.variant, self.groups, 1, CLASSES)
+        return WideResNet(stem, self.stem_channels, widths, units, self.variant, self.groups, CLASSES)
 
     def build_share(self) -> nn.Module:
         """The share of one rank; the whole network for ranks = 1.

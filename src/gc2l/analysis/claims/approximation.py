@@ -1,23 +1,6 @@
 """How well group convolutions can stand for a given standard convolution: best approximations of its weight.
 
-Write the dense weight as an n x n block matrix, block (j, i) of shape (c_out/n, c_in/n k_h k_w): output group j,
-input group i, one column for each input channel and tap. Distances are Frobenius norms of the weight; for input whose
-channels and pixels are uncorrelated with variance 1 that is the mean square error of one output pixel, summed over
-the output channels.
-
-GC has the blocks delta_ij A_j with free A_j. Its best choice copies the diagonal blocks, and the squared error is the
-mass of all others.
-
-GC-2L with m coarse channels a group has the blocks delta_ij A_j + C_j[:, i] r_i (eq. 3.5), where r_i has m rows and
-C_j[:, i] m columns. Different i share no parameter, so each block column W_i (c_out rows) is a problem of its own:
-its model is C[:, i] r_i, any matrix of rank at most m, plus A_i in the rows of group i. Whatever C[:, i] r_i is in
-these rows, A_i = W_ii - C_i[:, i] r_i makes their error 0, and it changes no other row. Hence the minimum is that of
-the other c_out - c_out/n rows alone, which C[:, i] r_i can make any matrix of rank at most m. By the theorem of
-Eckart, Young and Mirsky the smallest squared error is the sum of the squared singular values of those rows from the
-(m + 1)-th on, and the truncated singular value decomposition attains it.
-
-Two facts follow. GC's error cannot fall when n doubles, since the groups of 2n refine those of n. GC-2L's cannot
-exceed GC's at the same n (C = 0).
+`gc2l.ops.nearest` has the derivation, and the layers that attain these errors.
 """
 
 import numpy as np
