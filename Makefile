@@ -47,6 +47,10 @@ table3: $(READY) ## The same for Table 3, which adds Shuffle and FLGC
 table4: $(READY) ## The same for Table 4, MobileNetV2
 	@$(RUN) experiments/table4.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
+.PHONY: beyond
+beyond: $(READY) ## Compare SCC, overlapping and shuffled GC-2L at equal parameters, as PRESET has it: results/beyond/
+	@$(RUN) experiments/beyond.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/beyond $(ARGS)
+
 .PHONY: tables
 tables: $(READY) ## Write all tables again from the records, without training
 	@$(RUN) experiments/tables.py $(RUNS) --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)

@@ -91,3 +91,22 @@ def test_a_preset_without_the_tables_columns_is_refused(run_script, tmp_path):
     (tmp_path / "presets" / "narrow.toml").write_text(f"{head}[[column]]{mobilenet}")
     with pytest.raises(ValueError, match="'narrow' has no column for table1"):
         run_script("table1", "--preset", "narrow")
+
+
+def test_the_grid_beyond_trains_at_one_budget_and_is_written(run_script, tmp_path):
+    out, err = run_script("beyond", "--preset", "tiny")
+    assert "0 of 8 cells have a record, 8 to train" in err
+    records = RunStore(tmp_path / "results/runs").all()
+    by_variant = {
+        (r.configuration["model"]["variant"], r.configuration["model"]["coarse_channels"]): r for r in records
+    }
+    assert {r.preset for r in records} == {"tiny", "custom"}
+    assert (by_variant["gc", 1].preset, by_variant["scc", 1].preset) == ("tiny", "custom")
+    budget = by_variant["gc2l", 1].parameters
+    assert all(abs(record.parameters / budget - 1) < 0.3 for record in records)
+    written = (tmp_path / "results/beyond/tiny.md").read_text()
+    assert written.strip() == out.strip()
+    for record in records:
+        assert f"| {record.parameters:,} | {record.test.error_percent:.2f} |".replace(" ", "") in written.replace(
+            " ", ""
+        )

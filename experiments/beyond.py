@@ -1,0 +1,41 @@
+"""Convolutions that the paper does not compare, at equal parameter budgets: SCC, overlapping and shuffled GC-2L.
+
+Trains the cells that the preset still lacks, then prints the tables and writes them to results/beyond/PRESET.md.
+"""
+
+from pathlib import Path
+
+import tyro
+
+from gc2l.analysis.beyond import beyond_table
+from gc2l.campaign.beyond import REFERENCE, beyond_cells, beyond_columns
+from gc2l.campaign.reproduce import GridArguments
+from gc2l.campaign.run import run_missing
+from gc2l.campaign.script import find_preset, run_script
+from gc2l.records import RunStore, write_atomically
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def main() -> int:
+    """Complete the grid, print and write its tables."""
+    arguments = tyro.cli(GridArguments, description=__doc__, default=GridArguments(output=Path("results/beyond")))
+    preset, store = find_preset(arguments.preset, PRESETS), RunStore(arguments.runs)
+    columns = beyond_columns(preset)
+    if not columns:
+        raise ValueError(f"preset {preset.name!r} has no wide_resnet_cifar column, which this grid is for")
+    parts = [f"# Beyond the paper: preset {preset.name}\n"]
+    for column in columns:
+        grid = beyond_cells(column, preset, range(1, arguments.seeds + 1))
+        # Seed by seed, so that a stopped grid is even.
+        run_missing([cell for cells in zip(*grid.values(), strict=True) for cell in cells], store, arguments.execution)
+        runs = {label: [found for cell in cells if (found := store.find(cell))] for label, cells in grid.items()}
+        parts.append(beyond_table(grid[REFERENCE][0], runs, REFERENCE))
+    text = "\n".join(parts)
+    write_atomically(arguments.output / f"{preset.name}.md", text)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main)

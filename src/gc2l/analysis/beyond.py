@@ -1,0 +1,62 @@
+"""The table of the grid `beyond`: convolutions at one parameter budget, with what they leave between them."""
+
+from collections.abc import Mapping, Sequence
+
+from tabulate import tabulate
+
+from gc2l.analysis.labels import run_label
+from gc2l.analysis.layout import NOTHING
+from gc2l.analysis.statistics import Estimate, mean_interval, paired_difference
+from gc2l.cells import Cell
+from gc2l.records import Record
+
+HEADERS = ("convolution", "width", "parameters", "test error in %", "difference in points", "seeds")
+
+
+def beyond_table(title: Cell, runs: Mapping[str, Sequence[Record]], reference: str) -> str:
+    """The errors of each convolution, and its paired differences to the reference, as a Markdown table with notes.
+
+    Args:
+        title: a cell of the column that the grid stands for.
+        runs: the records of each convolution, by label.
+        reference: the label of the convolution that the others are compared with.
+    """
+    first = {record.seed: _error(record) for record in runs[reference]}
+    rows = []
+    for label, records in runs.items():
+        errors = {record.seed: error for record in records if (error := _error(record)) is not None}
+        both = [seed for seed in errors if first.get(seed) is not None]
+        apart = label != reference and both
+        rows.append(
+            (
+                label,
+                f"{records[0].configuration['model']['width']:g}" if records else NOTHING,
+                f"{records[0].parameters:,}" if records else NOTHING,
+                _text(mean_interval(list(errors.values()))) if errors else NOTHING,
+                _text(paired_difference([errors[s] for s in both], [first[s] for s in both]), sign="+")
+                if apart
+                else NOTHING,
+                f"{len(errors)}",
+            )
+        )
+    grid = tabulate(rows, HEADERS, tablefmt="pipe", disable_numparse=True, colalign=("left", *["right"] * 5))
+    diverged = sum(_error(record) is None for records in runs.values() for record in records)
+    notes = [
+        f"- {run_label(title)}, {title.model.groups} groups. The width of each network is the multiple that n allows "
+        f"whose parameters come nearest to those of {reference} at the preset's width.",
+        f"- ± half the 95 % interval over the seeds (Student t). Differences are paired by seed, to {reference}.",
+    ]
+    if diverged:
+        notes.append(f"- {diverged} runs diverged and are left out.")
+    return "\n".join([grid, "", *notes]) + "\n"
+
+
+def _error(record: Record) -> float | None:
+    return None if record.test is None else record.test.error_percent
+
+
+def _text(estimate: Estimate, sign: str = "") -> str:
+    mean = f"{estimate.value:{sign}.2f}"
+    if estimate.interval is None:
+        return mean
+    return f"{mean} ± {(estimate.interval.high - estimate.interval.low) / 2:.2f}"
