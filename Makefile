@@ -49,7 +49,7 @@ table4: $(READY) ## The same for Table 4, MobileNetV2
 
 .PHONY: beyond
 beyond: $(READY) ## Compare SCC, overlapping and shuffled GC-2L at equal parameters, as PRESET has it: results/beyond/
-	@$(RUN) experiments/beyond.py --preset $(PRESET) --seeds $(SEEDS) $(RUNS) --output $(RESULTS)/beyond $(ARGS)
+	@$(RUN) experiments/beyond.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/beyond $(ARGS)
 
 .PHONY: tables
 tables: $(READY) ## Write all tables again from the records, without training

@@ -9,8 +9,8 @@ import tyro
 
 from gc2l.analysis.beyond import beyond_table
 from gc2l.campaign.beyond import REFERENCE, beyond_cells, beyond_columns
-from gc2l.campaign.reproduce import GridArguments
-from gc2l.campaign.run import run_missing
+from gc2l.campaign.grid import run_missing
+from gc2l.campaign.reproduce import GridArguments, report_failures
 from gc2l.campaign.script import find_preset, run_script
 from gc2l.records import RunStore, write_atomically
 
@@ -24,17 +24,18 @@ def main() -> int:
     columns = beyond_columns(preset)
     if not columns:
         raise ValueError(f"preset {preset.name!r} has no wide_resnet_cifar column, which this grid is for")
-    parts = [f"# Beyond the paper: preset {preset.name}\n"]
+    parts, failures = [f"# Beyond the paper: preset {preset.name}\n"], []
     for column in columns:
         grid = beyond_cells(column, preset, range(1, arguments.seeds + 1))
         # Seed by seed, so that a stopped grid is even.
-        run_missing([cell for cells in zip(*grid.values(), strict=True) for cell in cells], store, arguments.execution)
+        cells = [cell for one_seed in zip(*grid.values(), strict=True) for cell in one_seed]
+        failures += run_missing(cells, store, arguments.execution, jobs=arguments.jobs)
         runs = {label: [found for cell in cells if (found := store.find(cell))] for label, cells in grid.items()}
         parts.append(beyond_table(grid[REFERENCE][0], runs, REFERENCE))
     text = "\n".join(parts)
     write_atomically(arguments.output / f"{preset.name}.md", text)
     print(text)
-    return 0
+    return report_failures(failures)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ def beyond_table(title: Cell, runs: Mapping[str, Sequence[Record]], reference: s
         runs: the records of each convolution, by label.
         reference: the label of the convolution that the others are compared with.
     """
-    first = {record.seed: _error(record) for record in runs[reference]}
+    first = _errors(runs[reference])
     rows = []
     for label, records in runs.items():
-        errors = {record.seed: error for record in records if (error := _error(record)) is not None}
-        both = [seed for seed in errors if first.get(seed) is not None]
+        errors = _errors(records)
+        both = [seed for seed in errors if seed in first]
         apart = label != reference and both
         rows.append(
             (
@@ -40,7 +40,7 @@ def beyond_table(title: Cell, runs: Mapping[str, Sequence[Record]], reference: s
             )
         )
     grid = tabulate(rows, HEADERS, tablefmt="pipe", disable_numparse=True, colalign=("left", *["right"] * 5))
-    diverged = sum(_error(record) is None for records in runs.values() for record in records)
+    diverged = sum(record.test is None for records in runs.values() for record in records)
     notes = [
         f"- {run_label(title)}, {title.model.groups} groups. The width of each network is the multiple that n allows "
         f"whose parameters come nearest to those of {reference} at the preset's width.",
@@ -51,8 +51,9 @@ def beyond_table(title: Cell, runs: Mapping[str, Sequence[Record]], reference: s
     return "\n".join([grid, "", *notes]) + "\n"
 
 
-def _error(record: Record) -> float | None:
-    return None if record.test is None else record.test.error_percent
+def _errors(records: Sequence[Record]) -> dict[int, float]:
+    """Test error in percent by seed, of the runs that did not diverge."""
+    return {record.seed: record.test.error_percent for record in records if record.test is not None}
 
 
 def _text(estimate: Estimate, sign: str = "") -> str:

@@ -9,7 +9,7 @@ import torch
 
 from gc2l.campaign.arguments import CUSTOM
 from gc2l.cells import Cell, Column, Preset, table_cells
-from gc2l.data import dataset_facts
+from gc2l.data import dataset_info
 from gc2l.models import build_model, count_parameters
 
 GROUPS = 4
@@ -69,5 +69,5 @@ def _widths(width: float) -> list[float]:
 
 def _parameters(cell: Cell) -> int:
     with torch.device("meta"):
-        network = build_model(cell.model, dataset_facts(cell.data.name).num_classes)
+        network = build_model(cell.model, dataset_info(cell.data.name).num_classes)
     return count_parameters(network, cell.model.groups).total

@@ -17,7 +17,7 @@ from gc2l.campaign.display import GridDisplay
 from gc2l.campaign.machine import automatic_jobs, cores
 from gc2l.campaign.worker import Ended, log_path, work
 from gc2l.cells import Cell
-from gc2l.data import dataset_facts
+from gc2l.data import dataset_info
 from gc2l.records import Record, RunStore
 from gc2l.training import Execution
 
@@ -52,7 +52,7 @@ def run_missing(
     """
     missing = [cell for cell in cells if store.find(cell) is None]
     for cell in missing:
-        execution.resolve(dataset_facts(cell.data.name).train_rows * cell.training.epochs)
+        execution.resolve(dataset_info(cell.data.name).train_rows * cell.training.epochs)
     display = GridDisplay(len(missing))
     display.line(f"{len(cells) - len(missing)} of {len(cells)} cells have a record, {len(missing)} to train")
     if not missing:

@@ -1,11 +1,12 @@
 """Reproduce a table: train the missing cells of one preset, then write the table from the records of all presets."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gc2l.campaign.grid import run_missing
+from gc2l.campaign.grid import Failure, run_missing
 from gc2l.campaign.script import find_preset
 from gc2l.cells import read_presets, table_cells
 from gc2l.evidence.publish import publish_table
@@ -66,6 +67,11 @@ def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
     store = RunStore(arguments.runs)
     failures = run_missing(cells, store, arguments.execution, jobs=arguments.jobs)
     print(publish_table(table, read_presets(presets), store, arguments.output))
+    return report_failures(failures)
+
+
+def report_failures(failures: Sequence[Failure]) -> int:
+    """Print which cells of a grid failed, and return the script's exit status: 1 if any did."""
     for failure in failures:
         print(f"{failure.cell.slug} FAILED: {failure.message}; see {failure.log}", file=sys.stderr)
     if failures:
