@@ -14,13 +14,7 @@ from gc2l.records import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """The runs of one preset for one printed error.
-
-    Attributes:
-        scale: where the runs come from.
-        error_percent: mean over the finished seeds with its interval; None when no run has finished.
-        runs: by seed.
-    """
+    """The runs of one preset for one printed error, and the mean error of those that have finished, if any."""
 
     scale: Scale
     error_percent: Estimate | None

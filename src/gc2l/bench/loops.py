@@ -112,7 +112,7 @@ class _Pictures(Dataset):
     """CIFAR-10 through torchvision's transforms, one image at a time."""
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
-        facts = dataset_info("cifar10")
+        info = dataset_info("cifar10")
         transforms = torchvision.transforms
         self.images = images.permute(0, 2, 3, 1).numpy()
         self.labels = labels.tolist()
@@ -122,7 +122,7 @@ class _Pictures(Dataset):
                 transforms.RandomCrop(32, padding=4),
                 transforms.RandomHorizontalFlip(),
                 transforms.ToTensor(),
-                transforms.Normalize(facts.mean, facts.std),
+                transforms.Normalize(info.mean, info.std),
             ]
         )
 

@@ -130,10 +130,10 @@ def find_imagenet(root: Path) -> tuple[FolderImages, FolderImages] | tuple[Parqu
             return _class_folders(folder, place / "train", place / "val")
     shards = find_shards(folder, "validation")
     if shards is not None:
-        facts = dataset_info("imagenet")
+        info = dataset_info("imagenet")
         train, test = (ParquetImages(files, root) for files in shards)
-        check_rows(shards[0], len(train), facts.train_rows)
-        check_rows(shards[1], len(test), facts.test_rows)
+        check_rows(shards[0], len(train), info.train_rows)
+        check_rows(shards[1], len(test), info.test_rows)
         return train, test
     raise FileNotFoundError(
         f"imagenet was not found: looked for {folder}/train/<wnid>/*.JPEG with {folder}/val/<wnid>/*.JPEG or "

@@ -55,10 +55,10 @@ def load_imagenette(root: Path) -> ImageSet:
 
 
 def _read_shards(train_files: list[Path], test_files: list[Path]) -> tuple[Half, Half]:
-    facts = dataset_info("imagenette")
+    info = dataset_info("imagenette")
     train, test = read_encoded(train_files), read_encoded(test_files)
-    check_rows(train_files, len(train[1]), facts.train_rows)
-    check_rows(test_files, len(test[1]), facts.test_rows)
+    check_rows(train_files, len(train[1]), info.train_rows)
+    check_rows(test_files, len(test[1]), info.test_rows)
     return train, test
 
 

@@ -50,16 +50,16 @@ class InMemoryDataModule(LightningDataModule):
 
     def __init__(self, config: DataConfig, *, batch_size: int, seed: int, channels_last: bool) -> None:
         super().__init__()
-        facts = dataset_info(config.name)
+        info = dataset_info(config.name)
         self.config = config
         self.batch_size = batch_size
         self.seed = seed
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.num_classes = facts.num_classes
-        self.image_size = config.image_size or facts.image_size
+        self.num_classes = info.num_classes
+        self.image_size = config.image_size or info.image_size
         self.padding = self.image_size // 8
-        self._mean = torch.tensor(facts.mean)
-        self._std = torch.tensor(facts.std)
+        self._mean = torch.tensor(info.mean)
+        self._std = torch.tensor(info.std)
         self._images: ImageSet | None = None
 
     def prepare_data(self) -> None:

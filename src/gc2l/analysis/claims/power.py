@@ -16,12 +16,7 @@ MOST_SEEDS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Outlook:
-    """The seeds that would decide a part, and how.
-
-    Attributes:
-        verdict: the one to expect.
-        more_seeds: beyond those there are; None where `MOST_SEEDS` would not do.
-    """
+    """The verdict to expect for a part, and how many more seeds it takes; None where `MOST_SEEDS` are too few."""
 
     verdict: Verdict
     more_seeds: int | None

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from gc2l.analysis.claims.claim import Claim, Finding
-from gc2l.analysis.claims.power import Outlook, open_part, outlook
+from gc2l.analysis.claims.power import open_part, outlook
 from gc2l.analysis.claims.verdict import RULES, Part, Verdict, holm_of
 from gc2l.analysis.labels import estimate_text, range_label, scale_label
 from gc2l.analysis.selection import Scale
@@ -49,13 +49,8 @@ def to_markdown(findings: Findings) -> str:
 def to_json(findings: Findings) -> str:
     """Everything, in full precision, as a list of claims."""
     content = [
-        {
-            "id": claim.id,
-            "source": claim.source,
-            "statement": claim.statement,
-            "test": claim.test,
-            "findings": [_finding_fields(finding) for finding in found],
-        }
+        {name: getattr(claim, name) for name in ("id", "source", "statement", "test")}
+        | {"findings": [_finding_fields(finding) for finding in found]}
         for claim, found in findings
     ]
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -126,38 +121,35 @@ def effect_text(part: Part) -> str:
 
 
 def _finding_fields(finding: Finding) -> dict[str, Any]:
-    low, high = finding.seeds
+    corrected = holm_of(finding.parts)
     return {
         "verdict": finding.verdict.value,
         "scale": None if finding.scale is None else _scale_fields(finding.scale),
-        "seeds": [low, high],
+        "seeds": list(finding.seeds),
         "missing": finding.missing,
-        "parts": [
-            _part_fields(part, corrected, outlook(part, len(finding.parts)))
-            for part, corrected in zip(finding.parts, holm_of(finding.parts), strict=True)
-        ],
+        "parts": [_part_fields(part, p, len(corrected)) for part, p in zip(finding.parts, corrected, strict=True)],
     }
 
 
 def _scale_fields(scale: Scale) -> dict[str, Any]:
-    column = scale.column
-    configuration = column.template.configuration()
+    configuration = scale.column.template.configuration()
     return {
         "preset": scale.preset,
-        "paper_network": column.network,
-        "paper_dataset": column.dataset,
+        "paper_network": scale.column.network,
+        "paper_dataset": scale.column.dataset,
         "network": {name: configuration["model"][name] for name in ("network", "depth", "width")},
         "data": configuration["data"],
         "epochs": configuration["training"]["epochs"],
     }
 
 
-def _part_fields(part: Part, corrected: float | None, settled: Outlook | None) -> dict[str, Any]:
+def _part_fields(part: Part, corrected: float | None, parts: int) -> dict[str, Any]:
+    settled = outlook(part, parts)
     return {
         "name": part.name,
         "verdict": part.verdict.value,
         "effect": part.effect,
-        "interval": None if part.interval is None else [part.interval.low, part.interval.high],
+        "interval": part.interval and [part.interval.low, part.interval.high],
         "unit": part.unit,
         "claimed": [part.claimed.relation, part.claimed.bound],
         "p_against": part.p_against,

@@ -29,14 +29,7 @@ CONVOLUTIONS = (("sc", 1), *((variant, n) for variant in VARIANTS if variant != 
 
 @dataclass(frozen=True)
 class Point:
-    """One convolution.
-
-    Attributes:
-        variant: a key of `VARIANTS`.
-        groups: number of groups n.
-        parameters_millions: of the network.
-        errors_percent: top-1 test errors, one for each finished seed; the paper prints one.
-    """
+    """One convolution with the network's parameters and top-1 test errors, one for each finished seed."""
 
     variant: str
     groups: int
@@ -56,15 +49,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Source:
-    """Where points come from.
-
-    Attributes:
-        network: the paper's network.
-        dataset: the paper's data set.
-        title: for a panel, two lines.
-        note: for the caption; empty for the paper's own points.
-        points: in the order of `CONVOLUTIONS`; only those that exist.
-    """
+    """The points of a panel, with its title, and its note for the caption (empty for the paper's own points)."""
 
     network: str
     dataset: str
