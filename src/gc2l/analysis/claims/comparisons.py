@@ -54,7 +54,7 @@ def difference(
 
 
 def slope_comparison(runs: ScaleRuns, variants: Sequence[str], claimed: Claimed) -> Part:
-    """The slope of one variant's test error against log2 n, or how far that of a second lies below it, over the seeds.
+    """The slope of test error against log2 n of one variant, or of a first minus that of a second, over the seeds.
 
     Each slope rests on its own variant's runs: at n = 1 all have the same standard convolution.
     """

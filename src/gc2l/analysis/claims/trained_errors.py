@@ -11,15 +11,15 @@ BELOW, AT_MOST, ABOVE = Claimed("<", 0), Claimed("<=", 0), Claimed(">", 0)
 
 @dataclass(frozen=True)
 class Difference:
-    """A measure of `first` minus that of `second`, at each n of `groups` that the table has; SC has n = 1.
+    """A measure of `first` minus that of `second` at each n >= 2 of the table, or only at those in `groups`.
 
-    `on_imagenet` says whether the claim makes this comparison on ImageNet, too.
+    SC has n = 1. `on_imagenet` says whether the claim makes this comparison on ImageNet, too.
     """
 
     first: str
     second: str
     claimed: Claimed = BELOW
-    groups: tuple[int, ...] = (2, 4, 8, 16)
+    groups: tuple[int, ...] | None = None
     measure: Measure = TEST_ERROR
     on_imagenet: bool = True
 
@@ -53,7 +53,7 @@ class AtEveryScale:
             difference(runs, _convolution(row.first, n), _convolution(row.second, n), row.claimed, row.measure)
             for n in runs.groups
             for row in self.differences
-            if n in row.groups and (row.on_imagenet or not on_imagenet)
+            if (row.groups is None or n in row.groups) and (row.on_imagenet or not on_imagenet)
         ]
         parts += [slope_comparison(runs, row.variants, row.claimed) for row in self.slopes]
         lacks = [convolution for part in parts for convolution in part.lacks]
