@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from tabulate import tabulate
-
-from gc2l.analysis.labels import run_label
-from gc2l.analysis.layout import NOTHING
-from gc2l.analysis.statistics import Estimate, mean_interval, paired_difference
+from gc2l.analysis.labels import mean_text, run_label
+from gc2l.analysis.render import NOTHING
+from gc2l.analysis.statistics import mean_interval, paired_difference
+from gc2l.analysis.text import markdown_grid
 from gc2l.cells import Cell
 from gc2l.records import Record
 
@@ -32,14 +31,14 @@ def beyond_table(title: Cell, runs: Mapping[str, Sequence[Record]], reference: s
                 label,
                 f"{records[0].configuration['model']['width']:g}" if records else NOTHING,
                 f"{records[0].parameters:,}" if records else NOTHING,
-                _text(mean_interval(list(errors.values()))) if errors else NOTHING,
-                _text(paired_difference([errors[s] for s in both], [first[s] for s in both]), sign="+")
+                mean_text(mean_interval(list(errors.values()))) if errors else NOTHING,
+                mean_text(paired_difference([errors[s] for s in both], [first[s] for s in both]), sign="+")
                 if apart
                 else NOTHING,
                 f"{len(errors)}",
             )
         )
-    grid = tabulate(rows, HEADERS, tablefmt="pipe", disable_numparse=True, colalign=("left", *["right"] * 5))
+    grid = markdown_grid(rows, HEADERS, right=range(1, len(HEADERS)))
     diverged = sum(record.test is None for records in runs.values() for record in records)
     notes = [
         f"- {run_label(title)}, {title.model.groups} groups. The width of each network is the multiple that n allows "
@@ -54,10 +53,3 @@ def beyond_table(title: Cell, runs: Mapping[str, Sequence[Record]], reference: s
 def _errors(records: Sequence[Record]) -> dict[int, float]:
     """Test error in percent by seed, of the runs that did not diverge."""
     return {record.seed: record.test.error_percent for record in records if record.test is not None}
-
-
-def _text(estimate: Estimate, sign: str = "") -> str:
-    mean = f"{estimate.value:{sign}.2f}"
-    if estimate.interval is None:
-        return mean
-    return f"{mean} ± {(estimate.interval.high - estimate.interval.low) / 2:.2f}"

@@ -78,9 +78,9 @@ def executions_label(seeds: Mapping[str, Sequence[int]]) -> str:
     )
 
 
-def mean_text(mean: Estimate) -> str:
-    """A mean with half its interval, such as "5.12 ± 0.31"; without one, "5.12"."""
-    return f"{mean.value:.2f}" + ("" if mean.interval is None else f" ± {_half(mean.interval):.2f}")
+def mean_text(mean: Estimate, sign: str = "") -> str:
+    """A mean with half its interval, such as "5.12 ± 0.31"; without one, "5.12". With sign="+" it is "+5.12"."""
+    return f"{mean.value:{sign}.2f}" + ("" if mean.interval is None else f" ± {_half(mean.interval):.2f}")
 
 
 def estimate_text(value: float, interval: Interval | None) -> str:
