@@ -8,7 +8,7 @@ from small_run import cell, execution
 
 from gc2l.data import make_data_module
 from gc2l.models import build_model
-from gc2l.training import ImageClassifier, train
+from gc2l.training import ImageClassifier, progress, train
 from gc2l.training.run import weights_path
 from gc2l.variants import VARIANTS
 
@@ -54,6 +54,16 @@ def test_the_same_seed_gives_the_same_curve_and_another_does_not(tmp_path):
     other = train(replace(run, seed=2), execution(tmp_path / "other"))
     assert _losses(first) == _losses(again)
     assert _losses(first) != _losses(other)
+
+
+def test_progress_is_told_step_by_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.0)
+    told = []
+    train(cell(epochs=2), execution(tmp_path), tell=told.append)
+    steps = 2 * 23
+    assert [one.share for one in told] == pytest.approx([step / steps for step in range(1, steps + 1)])
+    assert [(one.epoch, one.epochs) for one in told] == [(1, 2)] * 23 + [(2, 2)] * 23
+    assert all(one.images_per_second > 0 for one in told)
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "step"])

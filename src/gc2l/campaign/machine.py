@@ -15,7 +15,7 @@ ON_ONE_GPU = 6
 """Processes that share a GPU, at most: more have not been tried."""
 
 _GIBIBYTE = 2**30
-_UNKNOWN_NEED = {"cpu": 4 * _GIBIBYTE, "cuda": 8 * _GIBIBYTE}
+_UNKNOWN_NEED = 4 * _GIBIBYTE
 _CONTEXT = _GIBIBYTE  # what a process takes of a GPU beside its tensors
 
 
@@ -23,7 +23,7 @@ def automatic_jobs(cells: Sequence[Cell], store: RunStore, device: str) -> int:
     """As many as there are cores and as the memory holds, at most one for each cell; on a GPU at most `ON_ONE_GPU`.
 
     A cell needs as much memory as the largest recorded run of its network, data set and batch size on that kind of
-    device took; without one, 4 GiB on a CPU and 8 GiB on a GPU are assumed.
+    device took, 4 GiB without one. On a GPU twice as much is counted: a captured step keeps its memory to itself.
 
     Args:
         cells: what is to be trained.
@@ -32,11 +32,11 @@ def automatic_jobs(cells: Sequence[Cell], store: RunStore, device: str) -> int:
     """
     if device == "mps":
         return 1
-    need = max(_needs(cells, store, device), default=_UNKNOWN_NEED[device])
+    need = max(_needs(cells, store, device), default=_UNKNOWN_NEED)
     jobs = min(len(cells), cores())
     if device == "cuda":
         jobs = min(jobs, ON_ONE_GPU)
-        need += _CONTEXT
+        need = 2 * need + _CONTEXT
     return max(1, min(jobs, int(free_memory(device) // need)))
 
 
@@ -68,7 +68,7 @@ def _needs(cells: Sequence[Cell], store: RunStore, device: str) -> list[int]:
         if record.execution.device == device:
             kind = _kind(record.configuration)
             peaks[kind] = max(peaks.get(kind, 0), record.peak_memory_bytes)
-    return [peaks.get(_kind(cell.configuration()), _UNKNOWN_NEED[device]) for cell in cells]
+    return [peaks.get(_kind(cell.configuration()), _UNKNOWN_NEED) for cell in cells]
 
 
 def _kind(configuration: dict) -> str:
