@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from safetensors.numpy import load_file
+from safetensors.numpy import load
 
 from gc2l.analysis import RunIndex
 from gc2l.analysis.claims.network_approximation import Approximation, approximate, read_approximations, to_csv
 from gc2l.campaign.script import run_script
 from gc2l.cells import Cell, Preset, read_presets
+from gc2l.files import read_checked, write_checked
 from gc2l.paper import TABLES, reported_rows
-from gc2l.records import RunStore, write_atomically
+from gc2l.records import RunStore
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -47,9 +48,10 @@ def main() -> int:
         if measured:
             kept += measured
         elif path.exists():
-            kept += approximate(load_file(path), groups, preset=cell.preset, identity=cell.identity, seed=cell.seed)
+            state = load(read_checked(path))
+            kept += approximate(state, groups, preset=cell.preset, identity=cell.identity, seed=cell.seed)
             print(path)
-    write_atomically(arguments.output, to_csv(kept))
+    write_checked(arguments.output, to_csv(kept))
     print(f"{arguments.output}: {len({(one.preset, one.identity) for one in kept})} networks")
     return 0
 

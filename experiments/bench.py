@@ -25,9 +25,9 @@ from gc2l.bench.roofline import draw_roofline
 from gc2l.bench.steps import FRAMEWORK, PLAIN, measure_steps
 from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig
+from gc2l.files import write_atomically
 from gc2l.nn import TwoLevelGroupConv2d
 from gc2l.ops.cpu import compiled
-from gc2l.records.files import write_atomically
 from gc2l.training.allocator import keep_freed_memory, release_freed_memory
 
 Part = Literal["layers", "steps", "loops"]

@@ -1,18 +1,20 @@
 """Check all committed results against each other and against the code; exit with status 1 when something is wrong.
 
-Records: schema, configuration hash, curve, file name. Networks: the counted parameters. Presets: they still contain
-these runs. Images: the fingerprint, if the images are on this machine. Tables: they follow from the records. Released
-weights: SHA-256, and the number of test errors, which must be the record's.
+Records and measurements: the SHA-256 written beside each. Records: schema, configuration hash, curve, file name.
+Networks: the counted parameters. Presets: they still contain these runs. Images: the fingerprint, if the images are on
+this machine. Tables: they follow from the records. Released weights: SHA-256, and the number of test errors, which must
+be the record's.
 """
 
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import tyro
 
 from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig, read_presets
-from gc2l.evidence.verification import verify
+from gc2l.evidence.verification import check_files, measured_files, verify
 from gc2l.records import RunStore, WeightsFolder, read_scaling
 
 PRESETS = Path(__file__).parent / "presets"
@@ -26,7 +28,7 @@ class Arguments:
         runs: folder of the records.
         tables: folder of the tables.
         weights: folder of the released weights.
-        measured: folder of what make table2 measured.
+        measured: folder of what was measured beside the runs.
         data_root: folder of the data sets; nothing is downloaded.
     """
 
@@ -42,8 +44,10 @@ def main() -> int:
     arguments = tyro.cli(Arguments, description=__doc__)
     store, weights = RunStore(arguments.runs), WeightsFolder(arguments.weights)
     wrong = 0
-    scaling = read_scaling(arguments.measured / "table2")
-    for check in verify(read_presets(PRESETS), store, arguments.tables, weights, arguments.data_root, scaling):
+    measured = check_files(measured_files(arguments.measured))
+    scaling = [] if measured.failures else read_scaling(arguments.measured / "table2")
+    checks = verify(read_presets(PRESETS), store, arguments.tables, weights, arguments.data_root, scaling)
+    for check in chain([measured], checks):
         print(check, flush=True)
         wrong += len(check.failures)
     print("everything that was checked is right" if wrong == 0 else f"{wrong} WRONG")

@@ -16,7 +16,8 @@ from gc2l.campaign.run import run_cell
 from gc2l.cells import Cell, DataConfig, read_presets
 from gc2l.evidence.publish import publish_table
 from gc2l.evidence.released import load_released, release
-from gc2l.evidence.verification import check_data, check_tables, read_runs, verify
+from gc2l.evidence.verification import check_data, check_files, check_tables, measured_files, read_runs, verify
+from gc2l.files import checksum_path, write_checked
 from gc2l.records import Record, RunStore, WeightsFolder
 from gc2l.training.run import weights_path
 
@@ -58,8 +59,14 @@ def change(store: RunStore, change_fields) -> Path:
     path = store.path(TRAINED)
     content = json.loads(path.read_text())
     change_fields(content)
-    path.write_text(json.dumps(content))
+    write_checked(path, json.dumps(content))
     return path
+
+
+def move(path: Path, target: Path) -> None:
+    write_checked(target, path.read_bytes())
+    path.unlink()
+    checksum_path(path).unlink()
 
 
 def test_a_fresh_run_and_its_weights_are_right(results):
@@ -119,6 +126,27 @@ def test_an_altered_record_fails_in_its_group(results, fields, group, message):
     assert str(path) in failures[0] and message in failures[0]
 
 
+def test_a_record_edited_by_hand_fails(results):
+    path = results[0].path(TRAINED)
+    path.write_text(path.read_text().replace('"threads": 1', '"threads": 2'))
+    (failure,) = outcome(results)["records"].failures
+    assert f"{path} is not what was written" in failure
+
+
+def test_an_altered_measurement_fails(tmp_path):
+    paths = [tmp_path / name for name in ("right.json", "altered.json", "bare.csv")]
+    for path in paths:
+        write_checked(path, "{}")
+    paths[1].write_text("{ }")
+    checksum_path(paths[2]).unlink()
+    check = check_files(paths)
+    assert check.passed == 1
+    assert [failure.partition(":")[0] for failure in check.failures] == [
+        f"{paths[1]} is not what was written",
+        f"{paths[2]} has no checksum",
+    ]
+
+
 def test_a_wrong_number_of_errors_fails(results):
     def fewer(content):
         errors = content["test"]["errors"] - 1
@@ -143,12 +171,11 @@ def test_a_wrong_file_name_or_folder_fails(results):
     store, _ = results
     path = store.path(TRAINED)
     renamed = path.with_name(f"other-{TRAINED.identity}.json")
-    path.rename(renamed)
+    move(path, renamed)
     (failure,) = outcome(results)["records"].failures
     assert failure == f"{renamed} should be {path}"
     deeper = path.parent / "deeper" / TRAINED.preset / path.name
-    deeper.parent.mkdir(parents=True)
-    renamed.rename(deeper)
+    move(renamed, deeper)
     (failure,) = outcome(results)["records"].failures
     assert failure == f"{deeper} should be {path}"
 
@@ -226,10 +253,10 @@ def test_the_scripts(results, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
         return module.main(), capsys.readouterr().out
 
-    flags = [f"--{name}={tmp_path / name}" for name in ("runs", "tables", "weights")]
+    flags = [f"--{name}={tmp_path / name}" for name in ("runs", "tables", "weights")] + [f"--measured={tmp_path}"]
     status, out = run("verify", *flags)
     assert status == 0
-    assert len(out.splitlines()) == 7 and out.endswith("everything that was checked is right\n")
+    assert len(out.splitlines()) == 8 and out.endswith("everything that was checked is right\n")
     weights.path(TRAINED).unlink()
     status, out = run("verify", *flags)
     assert status == 1
@@ -247,6 +274,7 @@ def test_the_committed_records_are_right():
     records, parameters, claimed, *_ = _first(3, verify(presets, RunStore(results / "runs"), results, weights, results))
     assert records.failures == parameters.failures == claimed.failures == ()
     assert weights.problems() == []
+    assert check_files(measured_files(results)).failures == ()
 
 
 def _first(count, checks):

@@ -5,6 +5,7 @@ import pytest
 from records.samples import record
 
 from gc2l.cells import Cell, TrainingConfig
+from gc2l.files import write_checked
 from gc2l.records import RunStore
 
 CELL = Cell(preset="tiny", training=TrainingConfig(epochs=3))
@@ -53,7 +54,8 @@ def test_an_unreadable_file_is_named_with_the_remedy(store):
 
 def test_a_file_under_another_cells_name_is_refused(store):
     store.save(CELL, record(CELL))
-    store.path(CELL).rename(store.path(OTHER))
+    write_checked(store.path(OTHER), store.path(CELL).read_text())
+    store.path(CELL).unlink()
     for read in (lambda: store.find(OTHER), store.all):
         with pytest.raises(ValueError, match="its path says otherwise"):
             read()

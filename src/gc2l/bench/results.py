@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gc2l.records.environment import describe_environment
-from gc2l.records.files import write_atomically
+from gc2l.files import write_checked
 
 Row = dict[str, Any]
 

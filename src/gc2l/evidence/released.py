@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, load_file, save
 from torch import nn
 
 from gc2l.cells import Cell
 from gc2l.data import dataset_info, make_data_module
+from gc2l.files import read_checked
 from gc2l.models import build_model, compact_state, load_compact_state
 from gc2l.records import Record, WeightsFolder
 
@@ -22,7 +23,8 @@ def release(cell: Cell, record: Record | None, trained: Path, weights: WeightsFo
         weights: where to.
 
     Raises:
-        ValueError: a run that did not finish, an error count that depends on the device, or too large a file.
+        ValueError: a run that did not finish, an error count that depends on the device, too large a file, or weights
+            that are not what the training wrote.
         FileNotFoundError: no weights to release.
     """
     if record is None:
@@ -32,7 +34,7 @@ def release(cell: Cell, record: Record | None, trained: Path, weights: WeightsFo
     if not trained.exists():
         raise FileNotFoundError(f"{trained} is missing: its training left no weights here")
     network = _network(cell)
-    network.load_state_dict(load_file(trained))
+    network.load_state_dict(load(read_checked(trained)))
     state = {name: value.contiguous() for name, value in compact_state(network).items()}
     return weights.save(cell, save(state))
 

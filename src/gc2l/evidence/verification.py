@@ -12,6 +12,7 @@ from gc2l.cells import Cell, DataConfig, ModelConfig, Preset, TrainingConfig
 from gc2l.data import dataset_info, make_data_module
 from gc2l.evidence.publish import table2_texts
 from gc2l.evidence.released import count_test_errors, load_released, why_not_exact
+from gc2l.files import DamagedError, check_file
 from gc2l.models import build_model, count_parameters, paper_parameter_counts
 from gc2l.paper import TABLES, reported_rows
 from gc2l.records import Record, RunStore, ScalingRecord, WeightsFolder, read_record
@@ -79,7 +80,7 @@ def verify(
 
 
 def read_runs(store: RunStore, data_root: Path) -> tuple[list[Run], Check]:
-    """Read every record of the folder; check schema, hash, curve, name and that the code knows the configuration."""
+    """Read every record of the folder; check SHA-256, schema, hash, curve, name and that the code knows the cell."""
     runs, failures = [], []
     for path in sorted(store.folder.rglob("*.json")):
         try:
@@ -121,6 +122,24 @@ def check_data(runs: Iterable[Run]) -> Check:
                 f"{run.path}: trained on {run.record.data_fingerprint}, {data.name} is {fingerprints[data]}"
             )
     return Check(name="images", passed=passed, failures=tuple(failures), unchecked=tuple(unchecked.values()))
+
+
+def measured_files(folder: Path) -> list[Path]:
+    """What was measured and is no run, below the folder of the results."""
+    single = [path for path in (folder / "approximation.csv", folder / "wire.json") if path.exists()]
+    return [*single, *sorted(folder.glob("bench/*.json")), *sorted(folder.glob("table2/*.json"))]
+
+
+def check_files(paths: Iterable[Path]) -> Check:
+    """Compare each file with the SHA-256 that was written beside it."""
+    failures, passed = [], 0
+    for path in paths:
+        try:
+            check_file(path)
+            passed += 1
+        except DamagedError as error:
+            failures.append(str(error))
+    return Check(name="measurements", passed=passed, failures=tuple(failures))
 
 
 def check_tables(

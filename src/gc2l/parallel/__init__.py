@@ -8,7 +8,7 @@ In addition to the shapes of `gc2l.nn`: p is the number of channel ranks, j the 
 channels j c/p to (j + 1) c/p - 1 of an activation with c channels; "own" means these, and what produces them.
 """
 
-from gc2l.parallel.checkpoint import load_sharded, read_progress, save_sharded
+from gc2l.parallel.checkpoint import check_sharded, load_sharded, read_progress, save_sharded
 from gc2l.parallel.data_parallel import average_buffers, average_gradients
 from gc2l.parallel.job import Job, Parallel, join_job
 from gc2l.parallel.layer_split import layer_parts, layer_split_gradients, split_layers
@@ -28,6 +28,7 @@ __all__ = [
     "average_buffers",
     "average_gradients",
     "check_same_on_all_ranks",
+    "check_sharded",
     "consolidate",
     "distribute",
     "explained",

@@ -1,5 +1,6 @@
 """Checkpoints of a rank-local network: each rank writes its share, and any number of ranks can read them."""
 
+import pickle
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,15 +10,36 @@ import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
 from torch import Tensor, nn
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
+from gc2l.files import SUMS, DamagedError, sha256, sums_problems, write_sums
 from gc2l.parallel.link import explained
 from gc2l.parallel.state import distribute
 
 PROGRESS = "progress.pt"
 """The file of a sharded checkpoint for values that are equal on all ranks."""
+
+_METADATA_NAMES = {
+    "pathlib.PosixPath",
+    "pathlib._local.PosixPath",
+    "torch.Size",
+    "torch.serialization._get_layout",
+    "torch.distributed.checkpoint.filesystem._StorageInfo",
+    *(
+        f"torch.distributed.checkpoint.metadata.{name}"
+        for name in (
+            "ChunkStorageMetadata",
+            "Metadata",
+            "MetadataIndex",
+            "StorageMeta",
+            "TensorProperties",
+            "TensorStorageMetadata",
+            "_MEM_FORMAT_ENCODING",
+        )
+    ),
+}
 
 
 def save_sharded(
@@ -48,6 +70,7 @@ def save_sharded(
         dist.barrier()
         if dist.get_rank() == 0:
             torch.save(progress, partial / PROGRESS)
+            write_sums(partial, {file.name: sha256(file) for file in partial.iterdir()})
             outdated = folder.with_name(f"{folder.name}.outdated")
             if folder.exists():
                 folder.rename(outdated)
@@ -64,11 +87,13 @@ def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: D
 
     Raises:
         FileNotFoundError: there is no checkpoint.
-        ValueError: the checkpoint is of another network, such as one with other n; nothing is changed.
+        ValueError: the checkpoint is of another network, such as one with other n, or its metadata holds more than
+            metadata; nothing is changed.
     """
     if not (folder / ".metadata").exists():
         raise FileNotFoundError(f"{folder} is no sharded checkpoint")
-    saved = dcp.FileSystemReader(folder).read_metadata().state_dict_metadata
+    reader = _Reader(folder)
+    saved = reader.read_metadata().state_dict_metadata
     state = _tensors(network, mesh)
     _check(folder, {name: tuple(value.shape) for name, value in state.items()}, saved)
     for name, parameter in network.named_parameters():
@@ -76,8 +101,18 @@ def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: D
             optimizer.state[parameter][key] = parameter.detach().clone().zero_()
     state |= _moments(network, optimizer, mesh)
     with explained("loading of the checkpoint"):
-        dcp.load(state, checkpoint_id=folder)
+        dcp.load(state, storage_reader=reader)
     return read_progress(folder)
+
+
+def check_sharded(folder: Path) -> None:
+    """Compare all files of a sharded checkpoint with the list written with it; one process does it for all.
+
+    Raises:
+        DamagedError: a file is not what was written, is missing, or does not belong to it; the message names it.
+    """
+    if problems := sums_problems(folder, (file for file in folder.iterdir() if file.name != SUMS)):
+        raise DamagedError("; ".join(problems))
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
@@ -87,6 +122,32 @@ def read_progress(folder: Path) -> dict[str, Any]:
         FileNotFoundError: there is no checkpoint.
     """
     return torch.load(folder / PROGRESS, map_location="cpu", weights_only=True)
+
+
+class _Reader(dcp.FileSystemReader):
+    """Reads a checkpoint whose metadata, a pickle, is checked first: as it is, it could run any code."""
+
+    def read_metadata(self, *args: Any, **kwargs: Any) -> Metadata:
+        """The metadata.
+
+        Raises:
+            ValueError: it names anything but what metadata is made of.
+        """
+        with (Path(self.path) / ".metadata").open("rb") as stream:
+            try:
+                _MetadataUnpickler(stream).load()
+            except Exception as error:  # a damaged pickle raises almost anything
+                raise ValueError(f"{stream.name} cannot be read: {error}") from error
+        return super().read_metadata(*args, **kwargs)
+
+
+class _MetadataUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """Let through the names that such metadata has, and no other."""
+        dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
+        if dtype or f"{module}.{name}" in _METADATA_NAMES:
+            return super().find_class(module, name)
+        raise ValueError(f"it is no metadata of a checkpoint: it names {module}.{name}")
 
 
 def _tensors(network: nn.Module, mesh: DeviceMesh) -> dict[str, Any]:

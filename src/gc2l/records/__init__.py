@@ -1,8 +1,8 @@
 """What was measured: one JSON file per training run. Nothing here imports torch; nothing else touches results/."""
 
+from gc2l.files import write_atomically
 from gc2l.records.assemble import make_record
 from gc2l.records.environment import Environment, describe_environment
-from gc2l.records.files import write_atomically
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
 from gc2l.records.measurement import Measurement, save_measurement
 from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Split, Timing, Work, read_scaling

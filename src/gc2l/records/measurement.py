@@ -5,7 +5,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import Field, ValidationError
 
-from gc2l.records.files import write_atomically
+from gc2l.files import read_checked, write_checked
 from gc2l.records.schema import Part
 
 
@@ -21,19 +21,20 @@ Kind = TypeVar("Kind", bound=Measurement)
 
 
 def save_measurement(measurement: Measurement, path: Path) -> None:
-    """Write it as JSON, in place of an older one."""
-    write_atomically(path, measurement.model_dump_json(indent=1) + "\n")
+    """Write it as JSON, with its SHA-256 beside it, in place of an older one."""
+    write_checked(path, measurement.model_dump_json(indent=1) + "\n")
 
 
 def read_measurement(kind: type[Kind], path: Path) -> Kind:
     """Read what `save_measurement` wrote.
 
     Raises:
-        ValueError: not a valid record of this kind.
+        ValueError: not a valid record of this kind, or not what was written.
         FileNotFoundError: there is no such file.
     """
+    content = read_checked(path)
     try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(content)
     except ValidationError as error:
         raise ValueError(
             f"{path} is no valid record: {error}\nBring back the committed file, or measure again"

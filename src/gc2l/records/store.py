@@ -1,4 +1,4 @@
-"""The records on disk: results/runs/<preset>/<slug>-<identity>.json, one file per run."""
+"""The records on disk: results/runs/<preset>/<slug>-<identity>.json, one file per run, and its SHA-256 beside it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from gc2l.cells import Cell
-from gc2l.records.files import write_atomically
+from gc2l.files import read_checked, write_checked
 from gc2l.records.locks import hold, holder, try_to_hold
 from gc2l.records.schema import Record, from_json, to_json
 
@@ -30,13 +30,13 @@ class RunStore:
         """The record of `cell`, None when it has not been run.
 
         Raises:
-            ValueError: a file that is not a valid record of this cell.
+            ValueError: a file that is not a valid record of this cell, or not what was written.
         """
         path = self.path(cell)
         return _read(path, identity=cell.identity) if path.exists() else None
 
     def save(self, cell: Cell, record: Record) -> Path:
-        """Write the record of `cell`, in place of an older one, and return its path.
+        """Write the record of `cell` and its SHA-256, in place of older ones, and return its path.
 
         Raises:
             ValueError: a record of another cell.
@@ -47,7 +47,7 @@ class RunStore:
                 f"{cell.identity} of preset {cell.preset!r}"
             )
         path = self.path(cell)
-        write_atomically(path, to_json(record))
+        write_checked(path, to_json(record))
         return path
 
     @contextmanager
@@ -88,7 +88,7 @@ class RunStore:
         """Every record, or every record of one preset, in the order of `paths`.
 
         Raises:
-            ValueError: a file that is no valid record.
+            ValueError: a file that is no valid record, or not what was written.
         """
         return [read_record(path) for path in self.paths(preset)]
 
@@ -97,14 +97,14 @@ def read_record(path: Path) -> Record:
     """The record in one file, whose folder has to be its preset and whose name has to end with its identity.
 
     Raises:
-        ValueError: not a valid record, or one of another cell.
+        ValueError: not a valid record, not what was written, or one of another cell.
     """
     return _read(path, identity=path.stem.rpartition("-")[2])
 
 
 def _read(path: Path, *, identity: str) -> Record:
     try:
-        record = from_json(path.read_text(encoding="utf-8"))
+        record = from_json(read_checked(path).decode())
         if (record.identity, record.preset) != (identity, path.parent.name):
             raise ValueError(f"record: it is {record.identity} of preset {record.preset!r}, its path says otherwise")
     except ValueError as error:

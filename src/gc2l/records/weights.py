@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gc2l.cells import Cell
-from gc2l.records.files import write_atomically
+from gc2l.files import SUMS, read_sums, sums_problems, write_atomically, write_sums
 
 WEIGHTS_LIMIT_BYTES = 1_000_000
 """Files of this size and above are not released: a repository is cloned with every version of them."""
@@ -24,7 +24,7 @@ class WeightsFolder:
     @property
     def sums(self) -> Path:
         """The list: for each file a line with SHA-256, two blanks and name."""
-        return self.folder / "SHA256SUMS"
+        return self.folder / SUMS
 
     def path(self, cell: Cell) -> Path:
         """Where the weights of `cell` lie, whether or not they are released."""
@@ -46,24 +46,14 @@ class WeightsFolder:
             )
         path = self.path(cell)
         write_atomically(path, content)
-        write_atomically(self.sums, "".join(f"{_sha256(file)}  {file.name}\n" for file in self.files()))
+        # The other files' lines stay: a file that was altered must not be listed as it is now.
+        write_sums(self.folder, read_sums(self.folder) | {path.name: hashlib.sha256(content).hexdigest()})
         return path
 
     def problems(self) -> list[str]:
         """The files that contradict the list or the limit, one line each."""
-        lines = self.sums.read_text(encoding="utf-8").splitlines() if self.sums.exists() else []
-        listed = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        found = {file.name: file for file in self.files()}
-        problems = [f"{self.folder / name} is listed in {self.sums.name} but missing" for name in listed.keys() - found]
-        for name, file in found.items():
-            if name not in listed:
-                problems.append(f"{file} is not listed in {self.sums.name}")
-            elif _sha256(file) != listed[name]:
-                problems.append(f"{file} has the SHA-256 {_sha256(file)}, {self.sums.name} has {listed[name]}")
+        problems = sums_problems(self.folder, self.files())
+        for file in self.files():
             if file.stat().st_size >= WEIGHTS_LIMIT_BYTES:
                 problems.append(f"{file} has {file.stat().st_size} bytes, the limit is {WEIGHTS_LIMIT_BYTES}")
         return sorted(problems)
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,6 +1,5 @@
-"""Checkpoints that are never half-written, and the choice of the one to resume from."""
+"""Checkpoints that are never half-written or silently damaged, and the choice of the one to resume from."""
 
-import os
 import shutil
 import warnings
 from pathlib import Path
@@ -11,56 +10,79 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
-from gc2l.parallel import read_progress
+from gc2l.files import check_file, checksum_path, new_checked_file
+from gc2l.parallel import check_sharded, read_progress
+
+_CELL = "cell"  # whose checkpoint it is
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write a checkpoint beside its place and rename it, so that a killed process leaves the old one or the new one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Save `checkpoint` at `path`."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_suffix(f".partial-{os.getpid()}")
-        with partial.open("wb") as stream:
-            torch.save(checkpoint, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(target)
+        """Save `checkpoint` at `path`, its SHA-256 beside it."""
+        with new_checked_file(Path(path)) as stream:
+            torch.save(checkpoint, stream)  # type: ignore[arg-type]  it writes in order, and calls nothing else
 
 
 class EpochCheckpoint(Checkpoint):
-    """Save a checkpoint after each epoch, named by it, and keep the newest two: files, or folders of several ranks."""
+    """Save a checkpoint after each epoch, named by it, and keep the newest two: files, or folders of several ranks.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the checkpoints of one run.
+        identity: of the cell, kept in each checkpoint.
+    """
+
+    def __init__(self, folder: Path, identity: str) -> None:
         super().__init__()
-        self.folder = folder
+        self.folder, self.identity = folder, identity
+
+    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
+        """Say whose it is."""
+        checkpoint[_CELL] = self.identity
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save; Lightning calls checkpoint callbacks after the module has completed the epoch's results."""
         trainer.save_checkpoint(self.folder / f"{trainer.current_epoch + 1:04d}.ckpt")
         if trainer.is_global_zero:
             for old in sorted(self.folder.glob("*.ckpt"))[:-2]:
-                shutil.rmtree(old) if old.is_dir() else old.unlink()
+                _remove(old)
+                checksum_path(old).unlink(missing_ok=True)
 
 
-def newest_readable(folder: Path) -> Path | None:
-    """The newest checkpoint in `folder` that can be read.
+def newest_readable(folder: Path, identity: str) -> Path | None:
+    """The newest checkpoint in `folder` that is what was written there, of the cell `identity`.
 
-    One that cannot be read (a disk that was full, a copy that broke off) is renamed to `*.unreadable` with a warning
-    that names it, and the one before is taken.
+    One that is not, or cannot be read (a flipped bit, a disk that was full, a file of another run), is renamed to
+    `*.unreadable` with a warning that names it, and the one before is taken.
     """
     for path in sorted(folder.glob("*.ckpt"), reverse=True):
         try:
-            read_progress(path) if path.is_dir() else torch.load(path, map_location="cpu", weights_only=True)
+            _check(path, identity)
         except Exception as error:
             aside = path.with_suffix(".unreadable")
+            _remove(aside)
             path.replace(aside)
             warnings.warn(
-                f"the checkpoint {path} cannot be read ({type(error).__name__}: {error}); kept as {aside}, "
-                "continuing from the one before",
+                f"the checkpoint {path} cannot be used ({type(error).__name__}: {error}); kept as {aside}, "
+                "continuing from the one before, or from the start",
                 stacklevel=2,
             )
         else:
             return path
     return None
+
+
+def _check(path: Path, identity: str) -> None:
+    if path.is_dir():
+        check_sharded(path)
+        content = read_progress(path)
+    else:
+        check_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    if content.get(_CELL) != identity:
+        raise ValueError(f"it is of the cell {content.get(_CELL)}, not {identity}")
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

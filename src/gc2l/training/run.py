@@ -10,11 +10,12 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerStatus
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from gc2l.cells import Cell
 from gc2l.data import dataset_info, make_data_module
+from gc2l.files import write_checked
 from gc2l.models import build_model, count_parameters
 from gc2l.parallel import Job, consolidate
 from gc2l.training.allocator import keep_freed_memory
@@ -78,7 +79,7 @@ def train(
     folder = execution.scratch / "checkpoints" / (cell.identity if job is None else f"{cell.identity}-sharded")
     leads = job is None or job.rank == 0
     traffic = StepTraffic()
-    callbacks: list[pl.Callback] = [EpochCheckpoint(folder)]
+    callbacks: list[pl.Callback] = [EpochCheckpoint(folder, cell.identity)]
     if job is not None:
         callbacks += [traffic, OwnSigterm()]
     if tell is not None:
@@ -100,7 +101,7 @@ def train(
     message = None
     status: Status = "failed"
     try:
-        trainer.fit(module, data, ckpt_path=_newest(folder, job))
+        trainer.fit(module, data, ckpt_path=_newest(folder, cell.identity, job))
         status = "stopped" if trainer.state.status == TrainerStatus.INTERRUPTED else "finished"
     except DivergedError as error:
         status, message = "diverged", str(error)
@@ -144,12 +145,11 @@ def weights_path(cell: Cell, execution: Execution) -> Path:
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write the state of a network as safetensors."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.contiguous().cpu() for name, value in weights.items()}, path)
+    """Write the state of a network as safetensors, with its SHA-256 beside it."""
+    write_checked(path, save({name: value.contiguous().cpu() for name, value in weights.items()}))
 
 
-def _newest(folder: Path, job: Job | None) -> Path | None:
+def _newest(folder: Path, identity: str, job: Job | None) -> Path | None:
     if job is None:
-        return newest_readable(folder)
-    return job.agree(newest_readable(folder) if job.rank == 0 else None)
+        return newest_readable(folder, identity)
+    return job.agree(newest_readable(folder, identity) if job.rank == 0 else None)

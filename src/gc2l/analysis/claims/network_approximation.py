@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from gc2l.analysis.claims.approximation import approximation_errors
+from gc2l.files import read_checked
 from gc2l.records import Record
 
 State = Mapping[str, np.ndarray]
@@ -135,12 +136,11 @@ def read_approximations(path: Path) -> tuple[Approximation, ...]:
     """Read what `to_csv` wrote; nothing when there is no such file.
 
     Raises:
-        ValueError: a file that holds something else.
+        ValueError: a file that holds something else, or is not what was written.
     """
     if not path.exists():
         return ()
-    with path.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = list(csv.DictReader(io.StringIO(read_checked(path).decode(), newline="")))
     try:
         return tuple(TypeAdapter(list[Approximation]).validate_python(rows))
     except ValueError as error:
