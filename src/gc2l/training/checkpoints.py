@@ -22,7 +22,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Save `checkpoint` at `path`, its SHA-256 beside it."""
         with new_checked_file(Path(path)) as stream:
-            torch.save(checkpoint, stream)  # type: ignore[arg-type]  it writes in order, and calls nothing else
+            torch.save(checkpoint, stream)  # type: ignore[arg-type]
 
 
 class EpochCheckpoint(Checkpoint):
