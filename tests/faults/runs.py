@@ -1,0 +1,100 @@
+"""Runs in processes of their own, forked from one that has imported everything, and ways to end them."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from small_run import execution
+
+from gc2l.campaign.run import run_cell, run_cell_on_ranks
+from gc2l.cells import Cell
+from gc2l.parallel import Parallel, RankError, join_job
+from gc2l.records import RunStore
+
+multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.campaign.run", "faults.runs", "pytest"])
+
+
+def start(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
+    """Start `function` in a new process, which ends with status 1 and a traceback in error.txt if it raises."""
+    process = multiprocessing.get_context("forkserver").Process(target=_call, args=(function, arguments))
+    process.start()
+    return process
+
+
+def end(process: BaseProcess, seconds: float = 300) -> int:
+    """Wait for a process and return its exit status."""
+    process.join(seconds)
+    if process.exitcode is None:
+        process.kill()
+        raise TimeoutError(f"a process still ran after {seconds} s")
+    return process.exitcode
+
+
+def run_alone(cell: Cell, folder: Path) -> None:
+    """Train `cell` if it has no record."""
+    run_cell(cell, RunStore(folder / "runs"), execution(folder))
+
+
+def run_on_rank(rank: int, ranks: int, port: int, cell: Cell, folder: Path) -> None:
+    """One of the ranks that divide the channels of `cell`."""
+    os.environ |= {
+        "RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(ranks),
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo",
+    }  # fmt: skip
+    with join_job(Parallel(channels=ranks, timeout_seconds=60), device="cpu") as job:
+        assert job is not None
+        try:
+            run_cell_on_ranks(cell, RunStore(folder / "runs"), execution(folder), job)
+        except RankError:
+            os._exit(1)  # what is left of a job whose other rank is dead
+
+
+def die_at_call(last: int, function: Callable[..., Any], *arguments: Any) -> None:
+    """Call `function`, in which the process kills itself right before or after one of its writes to disk.
+
+    Args:
+        last: the number of the moment, counted over every flush to disk and every change of a name.
+        function: what to call.
+        arguments: its arguments.
+    """
+    moments = 0
+
+    def moment() -> None:
+        nonlocal moments
+        moments += 1
+        if moments > last:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watched(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **options: Any) -> Any:
+            moment()
+            result = call(*arguments, **options)
+            moment()
+            return result
+
+        return wrapper
+
+    for name in ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir"):
+        setattr(os, name, watched(getattr(os, name)))
+    function(*arguments)
+
+
+def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  until the process ends
+    try:
+        function(*arguments)
+    except Exception:
+        folder = next((argument for argument in arguments if isinstance(argument, Path)), None)
+        if folder is not None:
+            (folder / "error.txt").write_text(traceback.format_exc())
+        os._exit(1)

@@ -1,0 +1,99 @@
+"""Processes killed at any moment: the next one continues to bit-identical weights, and no record is lost or doubled."""
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from faults.runs import die_at_call, end, run_alone, run_on_rank, start
+from safetensors.torch import load
+from small_run import cell, execution
+
+from gc2l.files import read_checked
+from gc2l.records import RunStore
+from gc2l.training.run import weights_path
+
+RUN = cell(epochs=3)
+LIMIT = 200
+
+
+def check(folder: Path, whole: Path) -> None:
+    """Compare the one record, and the final weights, with those of a run that nobody disturbed."""
+    (record,), (expected,) = RunStore(folder / "runs").all(), RunStore(whole / "runs").all()
+    for one, other in zip(record.curve, expected.curve, strict=True):
+        assert one.model_copy(update={"seconds": 0.0}) == other.model_copy(update={"seconds": 0.0})
+    assert record.test == expected.test
+    found = read_checked(weights_path(RUN, execution(folder)))
+    assert found == read_checked(weights_path(RUN, execution(whole)))
+    assert load(found)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    begun = time.monotonic()
+    assert end(start(run_alone, RUN, folder)) == 0
+    return folder, time.monotonic() - begun
+
+
+def test_killed_at_random(trials, whole, tmp_path):
+    expected, seconds = whole
+
+    def trial(rng):
+        folder = tmp_path / str(rng.random())
+        folder.mkdir()
+        for _ in range(LIMIT):
+            process = start(run_alone, RUN, folder)
+            process.join(rng.uniform(0.3, 1.2) * seconds)
+            killed = process.exitcode is None
+            process.kill()
+            process.join()
+            if not killed:
+                assert process.exitcode == 0, (folder / "error.txt").read_text()
+                break
+        check(folder, expected)
+
+    trials.run("SIGKILL at random, until a run ends: bit-identical weights, one record", trial, short=1, long=200)
+
+
+def test_killed_around_every_write(trials, whole, tmp_path):
+    expected, _ = whole
+
+    def trial(rng):
+        folder = tmp_path / str(rng.random())
+        folder.mkdir()
+        status = end(start(die_at_call, rng.randrange(120), run_alone, RUN, folder))
+        assert status in (0, -9), (folder / "error.txt").read_text()
+        assert end(start(run_alone, RUN, folder)) == 0, (folder / "error.txt").read_text()
+        check(folder, expected)
+
+    trials.run("SIGKILL right before or after a write: bit-identical weights, one record", trial, short=2, long=200)
+
+
+def test_one_of_two_ranks_killed(trials, tmp_path):
+    def both(folder):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        return [start(run_on_rank, rank, 2, port, RUN, folder) for rank in range(2)]
+
+    expected = tmp_path / "whole"
+    expected.mkdir()
+    begun = time.monotonic()
+    assert [end(rank) for rank in both(expected)] == [0, 0], (expected / "error.txt").read_text()
+    seconds = time.monotonic() - begun
+
+    def trial(rng):
+        folder = tmp_path / str(rng.random())
+        folder.mkdir()
+        ranks = both(folder)
+        victim = rng.choice(ranks)
+        victim.join(rng.uniform(0.3, 1.0) * seconds)
+        victim.kill()
+        for rank in ranks:
+            rank.join(120)
+            assert rank.exitcode is not None, "the other rank did not end"
+        assert [end(rank) for rank in both(folder)] == [0, 0], (folder / "error.txt").read_text()
+        check(folder, expected)
+
+    trials.run("SIGKILL of one of two ranks: bit-identical weights, one record", trial, short=1, long=40)
