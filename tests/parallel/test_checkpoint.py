@@ -24,6 +24,7 @@ def _save_and_load(folder: Path) -> dict:
     for number in range(2):
         save_sharded(path, network, sgd, {"epoch": number, "curve": [{"loss": 0.5}]}, four)
         _step(network, sgd, number)
+    sgd.param_groups[0]["lr"] /= 2  # as a schedule does
     save_sharded(path, network, sgd, {"epoch": 2, "curve": [{"loss": 0.25}]}, four)
     _step(network, sgd, 2)
     expected = consolidate(network, four)
@@ -56,7 +57,7 @@ def found(tmp_path_factory):
 
 def test_training_continues_at_another_number_of_ranks(found):
     for rank in found[0]:
-        assert rank["resumed"] < 1e-10  # the third step needs the momentum of the first two
+        assert rank["resumed"] < 1e-10  # the third step needs the momentum of the first two, and the rate
         assert rank["progress"] == {"epoch": 2, "curve": [{"loss": 0.25}]}
 
 

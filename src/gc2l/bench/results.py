@@ -42,7 +42,7 @@ class Results:
             "finished": datetime.now(UTC).isoformat(),
             **{name: _columns(table) for name, table in self.tables.items()},
         }
-        write_atomically(self.path, json.dumps(content) + "\n")
+        write_checked(self.path, json.dumps(content) + "\n")
 
 
 def _columns(rows: list[Row]) -> dict[str, list[Any]]:

@@ -19,7 +19,7 @@ from gc2l.parallel.link import explained
 from gc2l.parallel.state import distribute
 
 PROGRESS = "progress.pt"
-"""The file of a sharded checkpoint for values that are equal on all ranks."""
+"""The file of a sharded checkpoint for values that are equal on all ranks: progress, and the optimizer's rates."""
 
 _METADATA_NAMES = {
     "pathlib.PosixPath",
@@ -69,7 +69,10 @@ def save_sharded(
         dcp.save(state, checkpoint_id=partial)
         dist.barrier()
         if dist.get_rank() == 0:
-            torch.save(progress, partial / PROGRESS)
+            groups = [
+                {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+            ]
+            torch.save({"progress": progress, "groups": groups}, partial / PROGRESS)
             write_sums(partial, {file.name: sha256(file) for file in partial.iterdir()})
             outdated = folder.with_name(f"{folder.name}.outdated")
             if folder.exists():
@@ -102,7 +105,11 @@ def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: D
     state |= _moments(network, optimizer, mesh)
     with explained("loading of the checkpoint"):
         dcp.load(state, storage_reader=reader)
-    return read_progress(folder)
+    alike = _read_alike(folder)
+    # The rate, above all: a schedule that multiplies goes on from it.
+    for group, values in zip(optimizer.param_groups, alike["groups"], strict=True):
+        group.update(values | {"params": group["params"]})
+    return alike["progress"]
 
 
 def check_sharded(folder: Path) -> None:
@@ -121,6 +128,10 @@ def read_progress(folder: Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: there is no checkpoint.
     """
+    return _read_alike(folder)["progress"]
+
+
+def _read_alike(folder: Path) -> dict[str, Any]:
     return torch.load(folder / PROGRESS, map_location="cpu", weights_only=True)
 
 
