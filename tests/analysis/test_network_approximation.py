@@ -18,6 +18,7 @@ from gc2l.analysis.claims.network_approximation import (
     read_approximations,
     to_csv,
 )
+from gc2l.files import write_checked
 from gc2l.records import RunStore
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -62,10 +63,10 @@ def test_a_network_is_measured_for_every_n_beside_random_weights():
 def test_the_file_gives_back_every_digit(tmp_path):
     measured = tuple(approximate(state(1), (2, 4), preset="tiny", identity="123e45678901", seed=1))
     path = tmp_path / "approximation.csv"
-    path.write_text(to_csv(measured))
+    write_checked(path, to_csv(measured))
     assert read_approximations(path) == measured
     assert read_approximations(tmp_path / "missing.csv") == ()
-    path.write_text("preset,groups\ntiny,two\n")
+    write_checked(path, "preset,groups\ntiny,two\n")
     with pytest.raises(ValueError, match=r"approximation\.csv holds no approximations"):
         read_approximations(path)
 

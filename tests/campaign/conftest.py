@@ -1,5 +1,6 @@
 """A sweep of four cells whose program writes records that were prepared, in place of training."""
 
+import hashlib
 import importlib
 import json
 import sys
@@ -10,6 +11,7 @@ import yaml
 
 from gc2l.campaign.agent import open_jobs
 from gc2l.campaign.sweep import read_sweep
+from gc2l.files import checksum_path
 from gc2l.records.schema import Record, to_json
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +21,7 @@ import json, os, socket, sys, time
 from pathlib import Path
 from filelock import FileLock
 
-slug, lock, record, content = json.loads(Path("plan.json").read_text())[" ".join(sys.argv[1:])]
+slug, lock, record, content, checksum = json.loads(Path("plan.json").read_text())[" ".join(sys.argv[1:])]
 Path(lock).parent.mkdir(parents=True, exist_ok=True)
 with FileLock(lock):
     Path(lock).write_text(f"{os.getpid()}\\n{socket.gethostname()}\\n")
@@ -31,6 +33,8 @@ with FileLock(lock):
         sys.exit(1)
     time.sleep(0.5)
     Path(record).parent.mkdir(parents=True, exist_ok=True)
+    sums, line = checksum
+    Path(sums).write_text(line)
     Path(record).write_text(content)
 """
 
@@ -55,8 +59,9 @@ def folder(tmp_path, monkeypatch):
         " ".join(job.command[3:]): (
             job.cell.slug,
             str(job.store.folder / ".locks" / f"{job.cell.identity}.lock"),
-            str(job.store.path(job.cell)),
-            to_json(Record(**samples.fields(job.cell))),
+            str(path := job.store.path(job.cell)),
+            text := to_json(Record(**samples.fields(job.cell))),
+            (str(checksum_path(path)), f"{hashlib.sha256(text.encode()).hexdigest()}  {path.name}\n"),
         )
         for job in open_jobs(read_sweep(tmp_path / "sweep.yaml"), PRESETS)
     }

@@ -6,6 +6,7 @@ from filelock import FileLock
 
 from gc2l.campaign.agent import open_jobs, run_agent
 from gc2l.campaign.sweep import read_sweep
+from gc2l.files import write_checked
 
 PRESETS = Path(__file__).parents[2] / "experiments" / "presets"
 SLUGS = [f"digits-wide_resnet_cifar-10x2-{name}-seed{seed}" for seed in (1, 2) for name in ("sc-n1", "gc-n2")]
@@ -70,9 +71,8 @@ def test_a_cell_that_another_agent_was_running_is_run_once_that_agent_is_gone(jo
 
 
 def test_cells_that_got_a_record_meanwhile_are_not_run(jobs, runner, folder):
-    _, _, record, content = json.loads((folder / "plan.json").read_text())[" ".join(jobs[1].command[3:])]
-    Path(record).parent.mkdir(parents=True)
-    Path(record).write_text(content)
+    _, _, record, content, _ = json.loads((folder / "plan.json").read_text())[" ".join(jobs[1].command[3:])]
+    write_checked(Path(record), content)
     run_agent(jobs, count=None, run=runner)
     assert runner.slugs == [SLUGS[0], *SLUGS[2:]]
     still_open = open_jobs(read_sweep(folder / "sweep.yaml"), PRESETS)

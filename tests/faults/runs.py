@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -11,10 +12,12 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from small_run import execution
 
 from gc2l.campaign.run import run_cell, run_cell_on_ranks
+from gc2l.campaign.script import run_script
 from gc2l.cells import Cell
 from gc2l.parallel import Parallel, RankError, join_job
 from gc2l.records import RunStore
@@ -23,7 +26,7 @@ multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.campaign
 
 
 def start(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
-    """Start `function` in a new process, which ends with status 1 and a traceback in error.txt if it raises."""
+    """Start `function` in a new process, which ends with status 1 and a traceback in output.txt if it raises."""
     process = multiprocessing.get_context("forkserver").Process(target=_call, args=(function, arguments))
     process.start()
     return process
@@ -41,6 +44,32 @@ def end(process: BaseProcess, seconds: float = 300) -> int:
 def run_alone(cell: Cell, folder: Path) -> None:
     """Train `cell` if it has no record."""
     run_cell(cell, RunStore(folder / "runs"), execution(folder))
+
+
+def run_script_of(cell: Cell, folder: Path) -> None:
+    """`run_alone` as a script of experiments/ runs it; a file `handles` tells that signals are handled."""
+
+    def main() -> int:
+        (folder / "handles").touch()
+        run_alone(cell, folder)
+        return 0
+
+    run_script(main)
+
+
+def run_with_limit(limit: int, size: int, cell: Cell, folder: Path) -> None:
+    """`run_script_of` with a limit of the operating system.
+
+    Args:
+        limit: of the module `resource`.
+        size: its value.
+        cell: what to train.
+        folder: where.
+    """
+    if limit == resource.RLIMIT_AS:
+        size += psutil.Process().memory_info().vms
+    resource.setrlimit(limit, (size, size))
+    run_script_of(cell, folder)
 
 
 def run_on_rank(rank: int, ranks: int, port: int, cell: Cell, folder: Path) -> None:
@@ -90,11 +119,11 @@ def die_at_call(last: int, function: Callable[..., Any], *arguments: Any) -> Non
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    sys.stdout = sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  until the process ends
+    folder = next((argument for argument in arguments if isinstance(argument, Path)), Path(os.devnull))
+    output = folder / "output.txt" if folder.is_dir() else folder
+    sys.stdout = sys.stderr = output.open("a", buffering=1)
     try:
         function(*arguments)
     except Exception:
-        folder = next((argument for argument in arguments if isinstance(argument, Path)), None)
-        if folder is not None:
-            (folder / "error.txt").write_text(traceback.format_exc())
+        traceback.print_exc()
         os._exit(1)

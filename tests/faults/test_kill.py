@@ -49,7 +49,7 @@ def test_killed_at_random(trials, whole, tmp_path):
             process.kill()
             process.join()
             if not killed:
-                assert process.exitcode == 0, (folder / "error.txt").read_text()
+                assert process.exitcode == 0, (folder / "output.txt").read_text()
                 break
         check(folder, expected)
 
@@ -63,8 +63,8 @@ def test_killed_around_every_write(trials, whole, tmp_path):
         folder = tmp_path / str(rng.random())
         folder.mkdir()
         status = end(start(die_at_call, rng.randrange(120), run_alone, RUN, folder))
-        assert status in (0, -9), (folder / "error.txt").read_text()
-        assert end(start(run_alone, RUN, folder)) == 0, (folder / "error.txt").read_text()
+        assert status in (0, -9), (folder / "output.txt").read_text()
+        assert end(start(run_alone, RUN, folder)) == 0, (folder / "output.txt").read_text()
         check(folder, expected)
 
     trials.run("SIGKILL right before or after a write: bit-identical weights, one record", trial, short=2, long=200)
@@ -80,7 +80,7 @@ def test_one_of_two_ranks_killed(trials, tmp_path):
     expected = tmp_path / "whole"
     expected.mkdir()
     begun = time.monotonic()
-    assert [end(rank) for rank in both(expected)] == [0, 0], (expected / "error.txt").read_text()
+    assert [end(rank) for rank in both(expected)] == [0, 0], (expected / "output.txt").read_text()
     seconds = time.monotonic() - begun
 
     def trial(rng):
@@ -93,7 +93,7 @@ def test_one_of_two_ranks_killed(trials, tmp_path):
         for rank in ranks:
             rank.join(120)
             assert rank.exitcode is not None, "the other rank did not end"
-        assert [end(rank) for rank in both(folder)] == [0, 0], (folder / "error.txt").read_text()
+        assert [end(rank) for rank in both(folder)] == [0, 0], (folder / "output.txt").read_text()
         check(folder, expected)
 
     trials.run("SIGKILL of one of two ranks: bit-identical weights, one record", trial, short=1, long=40)

@@ -50,6 +50,9 @@ def run_script(script: Callable[[], int]) -> None:
     except (ValueError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
+    except (OSError, MemoryError) as error:  # such as a full disk, a folder that may not be written
+        print(f"error: {error}", file=sys.stderr)
+        status = 1
     sys.exit(status)
 
 

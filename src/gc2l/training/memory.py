@@ -1,7 +1,9 @@
-"""Peak memory of one run, also when several runs follow each other in one process."""
+"""Memory of one run: its peak, also when several runs follow each other in one process, and a shortage of it."""
 
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -33,3 +35,27 @@ def peak_memory_bytes(device: str) -> int:
     except (OSError, StopIteration):
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else 1024 * peak
+
+
+@contextmanager
+def explained_shortage(batch_size: int, device: str) -> Iterator[None]:
+    """Say of a run in the block that gets no more memory what there is to try.
+
+    Raises:
+        MemoryError: in place of what torch raises.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _on_host(error):
+            raise
+        raise MemoryError(
+            f"out of memory on the {device} with training.batch_size={batch_size}. Divide the channels between "
+            "several processes (--parallel.channels), take a device with more memory, or, as a cell of its own, a smaller "
+            f"batch (--training.batch-size {max(1, batch_size // 2)}). {error}"
+        ) from error
+
+
+def _on_host(error: RuntimeError) -> bool:
+    # The CPU's allocator, C++ and oneDNN have no exception of their own in Python.
+    return any(words in str(error) for words in ("allocate memory", "bad_alloc", "out of memory"))

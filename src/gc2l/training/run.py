@@ -24,7 +24,7 @@ from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newes
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
 from gc2l.training.loggers import Status, close_loggers, make_loggers
-from gc2l.training.memory import peak_memory_bytes, reset_peak_memory
+from gc2l.training.memory import explained_shortage, peak_memory_bytes, reset_peak_memory
 from gc2l.training.outcome import Outcome
 from gc2l.training.progress import Progress, ReportProgress
 
@@ -49,6 +49,7 @@ def train(
             train different cells, or a device that is not there.
         RankError: another rank died, or did not answer in time.
         FileNotFoundError: the images are missing and cannot be downloaded.
+        MemoryError: the memory does not suffice; the message names the batch size.
         KeyboardInterrupt: the run was stopped; the checkpoint of the last completed epoch is kept.
     """
     started = datetime.now(UTC)
@@ -101,7 +102,8 @@ def train(
     message = None
     status: Status = "failed"
     try:
-        trainer.fit(module, data, ckpt_path=_newest(folder, cell.identity, job))
+        with explained_shortage(cell.training.batch_size, resolved.device):
+            trainer.fit(module, data, ckpt_path=_newest(folder, cell.identity, job))
         status = "stopped" if trainer.state.status == TrainerStatus.INTERRUPTED else "finished"
     except DivergedError as error:
         status, message = "diverged", str(error)

@@ -1,0 +1,35 @@
+"""Preemption: a run that gets a signal ends in order, and the same command continues it to the same weights."""
+
+import os
+import signal
+import time
+
+from faults.runs import end, run_script_of, start
+from faults.test_kill import RUN, check, run_alone
+
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+
+
+def test_preempted(trials, tmp_path):
+    expected = tmp_path / "whole"
+    expected.mkdir()
+    begun = time.monotonic()
+    assert end(start(run_alone, RUN, expected)) == 0
+    seconds = time.monotonic() - begun
+
+    def trial(rng):
+        folder = tmp_path / str(rng.random())
+        folder.mkdir()
+        signum, process = rng.choice(SIGNALS), start(run_script_of, RUN, folder)
+        while not (folder / "handles").exists():
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.9) * seconds)
+        if process.is_alive():
+            os.kill(process.pid, signum)
+        status = end(process)
+        recorded = list(folder.glob("runs/*/*.json"))
+        assert status == (0 if recorded else 128 + signum), status
+        assert end(start(run_alone, RUN, folder)) == 0
+        check(folder, expected)
+
+    trials.run("SIGTERM, SIGUSR1, SIGHUP: exit status 128 + signal, then the same weights", trial, short=1, long=50)
