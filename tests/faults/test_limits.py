@@ -88,7 +88,7 @@ def test_results_that_may_not_be_written(trials, tmp_path):
 
 
 def test_too_little_memory(trials, tmp_path):
-    large = replace(RUN, training=replace(RUN.training, batch_size=1200, epochs=1), model=replace(RUN.model, width=4))
+    large = replace(RUN, training=replace(RUN.training, batch_size=1200, epochs=1), model=replace(RUN.model, width=10))
 
     def trial(rng):
         folder = tmp_path / str(rng.random())

@@ -62,6 +62,9 @@ def read_sweep(path: Path) -> Sweep:
             raise ValueError("it is not a mapping of keys to values")
         if missing := {"program", "method", "command", "parameters"} - content.keys():
             raise ValueError(f"the key {min(missing)!r} is missing")
+        for key, kind in {"command": list, "parameters": dict, "program": str}.items():
+            if not isinstance(content[key], kind):
+                raise ValueError(f"{key} is {content[key]!r}; it has to be a {kind.__name__}")
         if content["method"] != "grid":
             raise ValueError(f"method={content['method']!r}; without W&B's server only 'grid' can be run")
         command = tuple(str(word) for word in content["command"])

@@ -51,8 +51,8 @@ def explained_shortage(batch_size: int, device: str) -> Iterator[None]:
             raise
         raise MemoryError(
             f"out of memory on the {device} with training.batch_size={batch_size}. Divide the channels between "
-            "several processes (--parallel.channels), take a device with more memory, or, as a cell of its own, a smaller "
-            f"batch (--training.batch-size {max(1, batch_size // 2)}). {error}"
+            "several processes (--parallel.channels), take a device with more memory, or, as a cell of its own, a "
+            f"smaller batch (--training.batch-size {max(1, batch_size // 2)}). {error}"
         ) from error
 
 

@@ -1,0 +1,133 @@
+"""Files made to run code, or to write elsewhere: nothing executes, and the refusal says which file it is."""
+
+import pickle
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from faults.test_corruption import RUN, _save_two
+from parallel.ranks import run_on_ranks
+from records.samples import record
+
+from gc2l.campaign.sweep import read_sweep
+from gc2l.cells import Cell
+from gc2l.data import cifar
+from gc2l.data.cifar import load_cifar
+from gc2l.files import sha256, write_checked, write_sums
+from gc2l.parallel.checkpoint import _Reader, check_sharded
+from gc2l.records import RunStore, read_record
+from gc2l.records.schema import to_json
+from gc2l.training.checkpoints import newest_readable
+
+CELL = Cell(preset="tiny")
+
+
+class Touch:
+    """Pickled, it creates a file when it is read."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.marker,)
+
+
+@pytest.fixture
+def marker(tmp_path):
+    path = tmp_path / "executed"
+    yield path
+    assert not path.exists()
+
+
+def test_the_payload_works(tmp_path):
+    pickle.loads(pickle.dumps(Touch(tmp_path / "executed")))
+    assert (tmp_path / "executed").exists()
+
+
+def test_pickles_in_checkpoints(trials, marker, tmp_path):
+    folder = tmp_path / "checkpoints"
+
+    def trial(rng):
+        content = {"cell": RUN.identity, "state": rng.choice([Touch(marker), [Touch(marker)], {1: Touch(marker)}])}
+        path = folder / "0001.ckpt"
+        folder.mkdir(exist_ok=True)
+        if rng.random() < 0.5:
+            torch.save(content, path)
+        else:
+            path.write_bytes(pickle.dumps(content))
+        write_checked(path, path.read_bytes())  # whoever makes such a file also makes its checksum
+        with pytest.warns(UserWarning, match=r"0001\.ckpt cannot be used"):
+            assert newest_readable(folder, RUN.identity) is None
+
+    trials.run("pickle payload in a checkpoint, checksum right: not executed", trial, short=3, long=20)
+
+
+def test_pickles_in_sharded_checkpoints(trials, marker, tmp_path):
+    run_on_ranks(_save_two, 2, tmp_path / "own")
+    folder = tmp_path / "copy"
+
+    def trial(rng):
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(tmp_path / "own", folder)
+        newest = folder / "0002.ckpt"
+        name = rng.choice([".metadata", "progress.pt"])
+        (newest / name).write_bytes(pickle.dumps(Touch(marker)))
+        write_sums(newest, {path.name: sha256(path) for path in newest.iterdir() if path.name != "SHA256SUMS"})
+        check_sharded(newest)
+        with (
+            pytest.raises(ValueError, match=r"names pathlib\.Path\b")
+            if name == ".metadata"
+            else pytest.warns(UserWarning, match=r"0002\.ckpt cannot be used")
+        ):
+            if name == ".metadata":
+                _Reader(newest).read_metadata()
+            else:
+                newest_readable(folder, RUN.identity)
+
+    trials.run("pickle payload in a sharded checkpoint: not executed", trial, short=3, long=20)
+
+
+def test_pickles_in_place_of_cifar(marker, tmp_path):
+    folder = tmp_path / "cifar-10-batches-py"
+    folder.mkdir()
+    for file, _ in [*cifar._SOURCES["cifar10"].train_list, *cifar._SOURCES["cifar10"].test_list]:
+        (folder / file).write_bytes(pickle.dumps(Touch(marker)))
+    (folder / "batches.meta").write_bytes(pickle.dumps(Touch(marker)))
+    with pytest.raises(ValueError, match=r"data_batch_1 is missing, truncated or altered"):
+        load_cifar("cifar10", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "tag", ["!!python/object/apply:pathlib.Path.touch", "!!python/object/apply:os.system", "!!python/name:os.system"]
+)
+def test_yaml_tags_in_sweeps(tag, marker, tmp_path):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(f"name: {tag} ['touch {marker}']\nprogram: train.py\n")
+    with pytest.raises(ValueError, match=r"sweep\.yaml"):
+        read_sweep(path)
+
+
+def test_the_words_of_a_sweep_are_words(marker, tmp_path):
+    content = {
+        "program": "train.py", "method": "grid", "command": ["${program}", "${args}"],
+        "parameters": {"seed": {"value": f"1; touch {marker}"}},
+    }  # fmt: skip
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump(content))
+    sweep = read_sweep(path)
+    assert sweep.command_line(sweep.points()[0]) == ["train.py", f"--seed=1; touch {marker}"]
+
+
+@pytest.mark.parametrize("preset", ["../../elsewhere", "/tmp/elsewhere", "a/b", ".."])
+def test_path_parts_in_a_records_strings(preset, tmp_path):
+    with pytest.raises(ValueError, match="preset"):
+        RunStore(tmp_path / "runs").save(replace(CELL, preset=preset), record(CELL))
+    text = to_json(record(CELL)).replace('"preset": "tiny"', f'"preset": "{preset}"')
+    path = tmp_path / "runs" / "tiny" / f"{CELL.slug}-{CELL.identity}.json"
+    write_checked(path, text)
+    with pytest.raises(ValueError, match="path says otherwise"):
+        read_record(path)
+    assert sorted(file.name for file in tmp_path.rglob("*") if file.is_file()) == [path.name, path.stem + ".sha256"]
