@@ -8,6 +8,7 @@ JOBS ?= 1
 DEVICE ?= cpu
 ARGS ?=
 RESULTS ?= results
+SHARE ?= 1
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -99,6 +100,16 @@ weights: $(READY) ## Release the small final weights of mini, n = 16, that train
 .PHONY: test
 test: check ## Everything CI runs: linters, types, the whole test suite
 	@$(RUN) -m pytest -n 2 --dist worksteal $(ARGS)
+
+.PHONY: torture
+torture: $(READY) ## Hours of faults: bit flips, kills, full disks, hostile files (SHARE=0.1: a tenth of the trials)
+	@$(RUN) -m pytest tests/faults --torture $(SHARE) $(ARGS)
+
+.PHONY: audit
+audit: ## Look up every pinned package among the known vulnerabilities (needs pypi.org)
+	@$(PYTHON) -m venv .scratch/audit
+	@.scratch/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	@.scratch/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 .PHONY: check
 check: $(READY) ## Linters and types only
