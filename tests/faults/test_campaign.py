@@ -1,10 +1,12 @@
 """Many processes on the same cells, some of them killed: every cell gets exactly one record, and no two train it."""
 
+import functools
 import os
 import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 from faults.runs import end, start
 from records.samples import record
@@ -15,11 +17,12 @@ from gc2l.campaign import run as campaign
 from gc2l.campaign.agent import Job, run_agent
 from gc2l.cells import Cell, TrainingConfig
 from gc2l.records import RunStore
+from gc2l.training import Execution
 
 CELLS = [Cell(preset="tiny", seed=seed, training=TrainingConfig(epochs=3)) for seed in range(1, 9)]
 
 
-def _pretend(cell: Cell, folder: Path):
+def _pretend(folder: Path, cell: Cell, _: Execution) -> SimpleNamespace:
     """Take a moment in place of training; two processes that do so for one cell at a time leave a file `twice`."""
     own = folder / f"training-{cell.seed}"
     try:
@@ -36,18 +39,22 @@ def _pretend(cell: Cell, folder: Path):
     return outcome()
 
 
+def _train(cell: Cell, folder: Path) -> None:
+    pretend = functools.partial(_pretend, folder)
+    campaign.run_cell(cell, RunStore(folder / "runs"), execution(folder), train=pretend)
+
+
 def _grid(folder: Path) -> None:
-    campaign.run_cell.__kwdefaults__["train"] = lambda cell, how: _pretend(cell, folder)
-    campaign.run_missing(CELLS, RunStore(folder / "runs"), execution(folder))
+    for cell in random.sample(CELLS, len(CELLS)):
+        _train(cell, folder)
 
 
 def _agent(folder: Path) -> None:
-    campaign.run_cell.__kwdefaults__["train"] = lambda cell, how: _pretend(cell, folder)
     store = RunStore(folder / "runs")
     jobs = [Job(cell=cell, store=store, command=[str(cell.seed)]) for cell in CELLS]
 
     def run(command):
-        campaign.run_cell(CELLS[int(command[0]) - 1], store, execution(folder))
+        _train(CELLS[int(command[0]) - 1], folder)
         return 0
 
     run_agent(jobs, count=None, run=run)

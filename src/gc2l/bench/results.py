@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gc2l.records.environment import describe_environment
 from gc2l.files import write_checked
+from gc2l.records.environment import describe_environment
 
 Row = dict[str, Any]
 
