@@ -8,21 +8,28 @@ import torch
 from nn.layers import make_layer, random_input
 from torch.func import vmap
 
-from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 from gc2l.ops import choose
 from gc2l.ops.choose import TABLES, Case, Rule, at_least, at_most, decide, rule
-from gc2l.ops.cpu import coarse_level, compiled, framework, loader
+from gc2l.ops.cpu import coarse_level, compiled, framework, loader, matrix_units
 from gc2l.ops.functional import GROUP_WAYS, TWO_LEVEL_WAYS
 from gc2l.ops.geometry import Geometry
 
-WAYS = {"dense": {"matmul"}, "group": set(GROUP_WAYS), "two_level": set(TWO_LEVEL_WAYS), "two_steps": {"two_steps"}}
+WAYS = {
+    "dense": {"matmul"},
+    "group": set(GROUP_WAYS),
+    "shuffle": set(GROUP_WAYS),
+    "two_level": set(TWO_LEVEL_WAYS),
+    "two_steps": {"two_steps"},
+}
 ROWS = [(table, operator, row) for table, rules in TABLES.items() for operator, rows in rules.items() for row in rows]
 FLOAT32 = "float32 on a CPU"
+CLASSES = (GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d)
 LAYER = Case((8, 160, 8, 8), (160, 20, 3, 3), Geometry(padding=(1, 1), groups=8), coarse_channels=8)
 
 
 def fake(monkeypatch, *, amx=False, library=False):
-    monkeypatch.setattr(choose, "_has_amx", lambda: amx)
+    monkeypatch.setattr(matrix_units, "available", lambda: amx)
     monkeypatch.setattr(compiled, "library", lambda: object() if library else None)
 
 
@@ -95,11 +102,43 @@ def test_matrix_units_are_used_in_bfloat16_where_there_are_any(autocast, amx, mo
     layer = TwoLevelGroupConv2d(160, 160, 3, groups=8, dtype=dtype)
     depthwise = GroupConv2d(64, 64, 3, groups=64, dtype=dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        assert layer.chosen_algorithm(image(2, 160, 8, 8, dtype=dtype)) == ("folded" if amx else "separate")
+        assert layer.chosen_algorithm(image(2, 160, 8, 8, dtype=dtype)) == ("dense_restriction" if amx else "separate")
         assert depthwise.chosen_algorithm(image(2, 64, 8, 8, dtype=dtype)) == ("folded" if amx else "grouped")
     assert choose._table_of(image(1, 1, 1, 1), torch.zeros(1)) == FLOAT32
     with torch.autocast("cpu", torch.float16):
         assert layer.chosen_algorithm(image(2, 160, 8, 8, dtype=dtype)) == "separate"
+
+
+AMX = [
+    # c_in, c_out, kernel, stride, size, groups: GC, Shuffle, GC-2L with the compiled passes, without.
+    ((16, 160, 3, 1, 32, 2), ("grouped", "folded", "folded", "folded")),
+    ((16, 160, 3, 1, 32, 16), ("folded", "folded", "folded", "folded")),
+    ((16, 160, 1, 1, 32, 2), ("folded", "folded", "folded", "folded")),
+    ((64, 64, 3, 1, 32, 8), ("grouped", "grouped", "folded", "folded")),
+    ((160, 160, 3, 1, 32, 2), ("grouped", "grouped", "dense_restriction", "dense_restriction")),
+    ((160, 160, 3, 1, 32, 16), ("grouped", "grouped", "dense_restriction", "dense_restriction")),
+    ((160, 320, 3, 2, 32, 8), ("grouped", "grouped", "matmul", "separate")),
+    ((160, 320, 3, 2, 32, 16), ("grouped", "grouped", "matmul", "dense_restriction")),
+    ((320, 640, 1, 2, 16, 2), ("matmul", "matmul", "matmul", "separate")),
+    ((320, 320, 3, 1, 16, 2), ("grouped", "grouped", "matmul", "dense_restriction")),
+    ((640, 640, 3, 1, 8, 8), ("grouped", "grouped", "matmul", "dense_restriction")),
+    ((640, 640, 3, 1, 8, 16), ("grouped", "grouped", "dense_restriction", "dense_restriction")),
+    ((96, 576, 1, 1, 14, 8), ("grouped", "folded", "folded", "folded")),
+]
+
+
+@pytest.mark.parametrize(("layer", "expected"), AMX)
+def test_rules_for_matrix_units(layer, expected, monkeypatch):
+    c_in, c_out, kernel, stride, size, groups = layer
+    given = {"stride": stride, "padding": kernel // 2, "groups": groups}
+    x, found = image(1, c_in, size, size), []
+    for library in (True, False):
+        fake(monkeypatch, amx=True, library=library)
+        with torch.autocast("cpu", torch.bfloat16):
+            names = [cls(c_in, c_out, kernel, **given).chosen_algorithm(x) for cls in CLASSES]
+        assert names[:-1] == list(expected[:2])
+        found.append(names[-1])
+    assert tuple(found) == expected[2:]
 
 
 @pytest.mark.parametrize("amx", [False, True])
@@ -109,7 +148,7 @@ def test_layers_are_right_whatever_the_machine_has(variant, library, amx, monkey
     layer = make_layer(variant, 32, 64, 3, groups=4, padding=1, dtype=torch.float32)
     x = random_input(8, 32, 5, 5, dtype=torch.float32).contiguous(memory_format=torch.channels_last)
     expected = copy.deepcopy(layer).double().to_dense()(x.double())
-    monkeypatch.setattr(choose, "_has_amx", lambda: amx)
+    monkeypatch.setattr(matrix_units, "available", lambda: amx)
     if not library:
         monkeypatch.setattr(compiled, "library", lambda: None)
     torch.testing.assert_close(layer(x).double(), expected, rtol=1e-4, atol=1e-3)

@@ -15,7 +15,7 @@ from gc2l.nn.convolution import (
 )
 from gc2l.ops import folded, reference
 from gc2l.ops.channel_shuffle import shuffle
-from gc2l.ops.choose import choose_group
+from gc2l.ops.choose import choose_shuffle
 from gc2l.ops.functional import GROUP_WAYS, check_way, group_conv
 from gc2l.ops.weights import block_diagonal, diagonal_blocks
 
@@ -100,7 +100,7 @@ class ShuffleGroupConv2d(Convolution):
 
     def chosen_algorithm(self, x: Tensor) -> str:
         """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
-        return choose_group(x, self.weight, geometry_of(self)) if self.algorithm == "auto" else self.algorithm
+        return choose_shuffle(x, self.weight, geometry_of(self)) if self.algorithm == "auto" else self.algorithm
 
     def extra_repr(self) -> str:
         """Conv2d's line, and the algorithm if one is prescribed."""

@@ -9,13 +9,13 @@ To add a device or number format, give it a name in `_table_of` and rows in `TAB
 
 import math
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gc2l.ops.cpu import compiled
+from gc2l.ops.cpu import compiled, matrix_units
 from gc2l.ops.geometry import Geometry
 from gc2l.ops.memory_format import is_channels_last
 from gc2l.ops.transforms import compiles_for_card, needs_formula
@@ -61,6 +61,10 @@ COMPILED: dict[str, bool | Bounds] = {
     "numbers_of_an_image": at_most(196608),
     "images_of_a_thread": at_least(4),
 }
+
+# Where the coarse level's passes over memory are compiled.
+PASSES: dict[str, bool | Bounds] = {"compiled": True, "coarse_channels": at_most(compiled.MOST_COARSE)}
+SMALL_IMAGES = PASSES | {"pointwise": False, "numbers_of_an_image": at_most(40960)}
 
 # One table for each kind of device and numbers, see `_table_of`; in it the rules of each operator. `Case.facts` says
 # what the facts are.
@@ -115,8 +119,27 @@ TABLES: dict[str, dict[str, tuple[Rule, ...]]] = {
     },
     # On matrix units the standard convolution of few channels costs next to nothing.
     "bfloat16 on a CPU with AMX": {
-        "group": (rule("folded", in_channels=at_most(64), fine=at_most(4)),),
-        "two_level": (rule("folded", in_channels=at_most(160)),),
+        "group": (
+            rule("folded", in_channels=at_most(64), own=at_most(4)),
+            rule("folded", pointwise=True, in_channels=at_most(16)),
+            rule("matmul", pointwise=True, strided=True, own=at_least(40), channels_last=True),
+        ),
+        # Folded, there is no output to shuffle.
+        "shuffle": (
+            rule("folded", in_channels=at_most(16)),
+            rule("folded", pointwise=True, product=at_most(55296)),
+        ),
+        "two_level": (
+            rule("folded", in_channels=at_most(64)),
+            rule("folded", pointwise=True, product=at_most(55296)),
+            # The fused kernels' backward pass with a stride takes up to three times the group convolution's.
+            rule("matmul", **PASSES, strided=True),
+            # One channel beyond a multiple of 16 costs as much as 16; the passes over x, more where images are large.
+            rule("matmul", **SMALL_IMAGES, fine_beyond_sixteens=(0, 0)),
+            rule("matmul", **PASSES, fine=at_least(160)),
+            rule("separate", strided=True, groups=at_most(8)),
+            rule("dense_restriction"),
+        ),
     },
 }
 
@@ -147,6 +170,13 @@ def choose_group(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
     if geometry.groups == 1 or (needs_formula() and not compiles_for_card(x)):
         return "grouped"
     return _first("group", x, weight, geometry) or "grouped"
+
+
+def choose_shuffle(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
+    """A way of computing group convolution whose output is shuffled, one of the same."""
+    if geometry.groups > 1 and not needs_formula() and (way := _first("shuffle", x, weight, geometry)):
+        return way
+    return choose_group(x, weight, geometry)
 
 
 def choose_two_level(x: Tensor, weight: Tensor, geometry: Geometry, coarse_channels: int) -> str:
@@ -209,6 +239,7 @@ class Case(NamedTuple):
             "gradients": self.gradients,
             "numbers_of_an_image": in_channels * math.prod(size),
             "images_of_a_thread": math.inf if self.threads == 1 else images / self.threads,
+            "compiled": self.compiled,
             "can_be_one_kernel": self.compiled and compiled.has_kernel(self.filters, self.geometry),
         }
 
@@ -262,11 +293,6 @@ def _table_of(x: Tensor, weight: Tensor) -> str:
         dtype = x.dtype
     else:
         return ""
-    if device == "cpu" and dtype is torch.bfloat16 and _has_amx():
+    if device == "cpu" and dtype is torch.bfloat16 and matrix_units.available():
         return "bfloat16 on a CPU with AMX"
     return _TABLE_NAMES.get((device, dtype), "")
-
-
-@cache
-def _has_amx() -> bool:
-    return torch.cpu._is_amx_tile_supported()

@@ -1,8 +1,11 @@
-"""The coarse level, and 3 x 3 layers as a whole, in C: for float32 on processors with AVX-512.
+"""The coarse level, and 3 x 3 layers as a whole, in C: for float32 and bfloat16 on processors with AVX-512.
 
 The framework's products, copies and additions each read and write the layer's input or output once; these functions do
 together what reads the same memory. `convolve` is a group convolution for 3 x 3 kernels and stride 1, with the coarse
 level inside, or without one. Nothing but speed depends on them.
+
+x, y, z and their gradients are stored in one type, and so are weights and what is returned for them. All arithmetic is
+float32: in bfloat16 a number is rounded only where it is stored.
 
 Shapes are those of `gc2l.ops.cpu`, with n m <= `MOST_COARSE`.
 """
@@ -11,13 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from gc2l.ops.cpu.loader import call, layer_of, library, scratch
+from gc2l.ops.cpu.loader import DTYPES, call, layer_of, library, scratch
 from gc2l.ops.geometry import Geometry
 from gc2l.ops.memory_format import new_image
 from gc2l.ops.transforms import is_observed
 from gc2l.ops.weights import fused_weight
 
-DTYPES = (torch.float32,)
 MOST_COARSE = 16
 _LANES = 16
 _BAND = 128  # pixels of x whose gradients stay in the innermost cache, two vectors of channels at a time
@@ -61,10 +63,10 @@ def convolve(
     filters, taps, transposed = weight, None, None
     if restriction is not None and coarse is not None:
         filters = fused_weight(weight, restriction, groups) if _has_room(fine, m) else weight
-        taps, transposed = _by_taps(restriction), coarse.T.contiguous()
+        taps, transposed = _by_taps(restriction), _transposed(coarse)
     filters = filters.view(groups, -1, *weight.shape[1:]).permute(0, 3, 4, 2, 1)  # (n, 3, 3, c_in/n, c_out/n [+ m])
     given = (x, _padded_filters(filters), taps, transposed, y, z)
-    call("convolve", layer, *given, scratch(layer, c_out), c_out)
+    call("convolve", x.dtype, layer, *given, scratch(layer, c_out, x.dtype), c_out)
     return y, z
 
 
@@ -88,34 +90,34 @@ def convolve_backward(
     found_r, found_c = _sums_of_threads(groups, 9, m, _whole_vectors(own)), _sums_of_threads(layer.k, c_out)
     padded = None if coarse is None else _padded(coarse)
     given = (x, gradient, z, _padded_filters(filters), padded, x_gradient, found, found_r, found_c)
-    call("convolve_backward", layer, *given, scratch(layer, c_out), c_out)
+    call("convolve_backward", x.dtype, layer, *given, scratch(layer, c_out, x.dtype), c_out)
     filters_gradient = found.sum(0)[:, :, :own].permute(0, 3, 2, 1)  # (n, c_out/n and more, c_in/n, 9)
     if _has_room(fine, m):
         r_gradient = filters_gradient[:, fine : fine + m]
     else:
         r_gradient = found_r.sum(0)[..., :own].permute(0, 2, 3, 1)
-    weight_gradient = filters_gradient[:, :fine].reshape(weight.shape)
-    return x_gradient, weight_gradient, r_gradient.reshape(-1, own, 3, 3), found_c.sum(0).T
+    weight_gradient = filters_gradient[:, :fine].reshape(weight.shape).to(x.dtype)
+    return x_gradient, weight_gradient, r_gradient.reshape(-1, own, 3, 3).to(x.dtype), found_c.sum(0).T.to(x.dtype)
 
 
 def restrict(x: Tensor, restriction: Tensor, geometry: Geometry) -> Tensor:
     """z = r x."""
     layer = layer_of(x, restriction, geometry, len(restriction))
     z = x.new_empty(len(x) * layer.out_height * layer.out_width, layer.k)
-    call("restrict", layer, x, _by_taps(restriction), x.new_zeros(x.shape[1]), z)
+    call("restrict", x.dtype, layer, x, _by_taps(restriction), x.new_zeros(x.shape[1]), z)
     return z
 
 
 def add_coarse(y: Tensor, z: Tensor, coarse: Tensor) -> None:
     """y += C z in place."""
-    call("add_coarse", *y.shape, z.shape[1], y, z.contiguous(), coarse.T.contiguous())
+    call("add_coarse", y.dtype, *y.shape, z.shape[1], y, z.contiguous(), _transposed(coarse))
 
 
 def split_fused(fused: Tensor, coarse: Tensor, groups: int, y: Tensor) -> Tensor:
     """Split the fused convolution's output (P, c_out + n m) into z, returned, and y = A x + C z, written to y."""
     c_out, k = coarse.shape
     z = fused.new_empty(len(fused), k)
-    call("split_fused", len(fused), c_out, c_out // groups, k // groups, fused, coarse.T.contiguous(), y, z)
+    call("split_fused", y.dtype, len(fused), c_out, c_out // groups, k // groups, fused, _transposed(coarse), y, z)
     return z
 
 
@@ -140,10 +142,11 @@ def restrict_backward(
     found = _sums_of_threads(*by_taps.shape)
     band = max(1, min(_BAND // layer.width, layer.height))
     length = layer.width + layer.dilation_w * (layer.k_w - 1)
-    scratch = x.new_empty(len(found), band, layer.k_h, length, layer.k)
+    size = band * (layer.k_h * length * layer.k + 2 * layer.width * 2 * _LANES)
+    scratch = torch.empty(len(found), size, dtype=torch.float32)
     given = (x, by_taps, z_gradient.contiguous(), x_gradient, found, scratch)
-    call("restrict_backward", layer, *given, band)
-    return x_gradient, found.sum(0).permute(2, 3, 0, 1)
+    call("restrict_backward", x.dtype, layer, *given, band)
+    return x_gradient, found.sum(0).permute(2, 3, 0, 1).to(x.dtype)
 
 
 def _coarse_gradients(
@@ -153,13 +156,13 @@ def _coarse_gradients(
     c_out, k = coarse.shape
     found = _sums_of_threads(k, c_out)
     sizes = (len(z), c_out, c_out // groups, k // groups)
-    call("coarse_gradients", *sizes, gradient, z.contiguous(), _padded(coarse), z_gradient, both, found)
-    return found.sum(0).T
+    call("coarse_gradients", z.dtype, *sizes, gradient, z.contiguous(), _padded(coarse), z_gradient, both, found)
+    return found.sum(0).T.to(z.dtype)
 
 
 def _sums_of_threads(*shape: int) -> Tensor:
     """Zeros that every thread adds to, in a block of its own."""
-    return torch.zeros(torch.get_num_threads(), *shape)
+    return torch.zeros(torch.get_num_threads(), *shape, dtype=torch.float32)
 
 
 def _whole_vectors(channels: int) -> int:
@@ -172,18 +175,23 @@ def _has_room(fine: int, m: int) -> bool:
 
 
 def _padded_filters(filters: Tensor) -> Tensor:
-    """Filters in memory order, the last dimension padded by zeros to a multiple of 16."""
+    """Filters in memory order, float32, the last dimension padded by zeros to a multiple of 16."""
     width = filters.shape[-1]
-    return F.pad(filters, (0, _whole_vectors(width) - width)).contiguous()
+    return F.pad(filters.float(), (0, _whole_vectors(width) - width)).contiguous()
 
 
 def _padded(coarse: Tensor) -> Tensor:
-    """C (c_out, 16)."""
-    padded = coarse.new_zeros(len(coarse), MOST_COARSE)
+    """C (c_out, 16), float32."""
+    padded = coarse.new_zeros(len(coarse), MOST_COARSE, dtype=torch.float32)
     padded[:, : coarse.shape[1]] = coarse
     return padded
 
 
 def _by_taps(restriction: Tensor) -> Tensor:
-    """r (k_h, k_w, n m, c_in/n)."""
-    return restriction.permute(2, 3, 0, 1).contiguous()
+    """r (k_h, k_w, n m, c_in/n), float32."""
+    return restriction.permute(2, 3, 0, 1).float().contiguous()
+
+
+def _transposed(coarse: Tensor) -> Tensor:
+    """C^T (n m, c_out), float32."""
+    return coarse.T.float().contiguous()

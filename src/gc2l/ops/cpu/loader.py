@@ -1,4 +1,7 @@
-"""The C library, compiled when the package is installed if there is a compiler, loaded if the processor has AVX-512."""
+"""The C library, compiled when the package is installed if there is a compiler, used if the processor has AVX-512.
+
+It can be loaded on every processor, and says itself whether this one can run its functions.
+"""
 
 import ctypes
 from functools import cache
@@ -12,14 +15,22 @@ from gc2l.ops.geometry import Geometry
 
 _long, _pointer, _int = ctypes.c_long, ctypes.c_void_p, ctypes.c_int
 _ARGUMENTS: dict[str, list[Any]] = {
-    "gc2l_add_coarse": [_long] * 3 + [_pointer] * 3,
-    "gc2l_split_fused": [_long] * 4 + [_pointer] * 4,
-    "gc2l_coarse_gradients": [_long] * 4 + [_pointer] * 6,
-    "gc2l_restrict": [_pointer] * 5,
-    "gc2l_restrict_backward": [*[_pointer] * 7, _long],
-    "gc2l_convolve": [*[_pointer] * 8, _long],
-    "gc2l_convolve_backward": [*[_pointer] * 11, _long],
+    "add_coarse": [_long] * 3 + [_pointer] * 3,
+    "split_fused": [_long] * 4 + [_pointer] * 4,
+    "coarse_gradients": [_long] * 4 + [_pointer] * 6,
+    "restrict": [_pointer] * 5,
+    "restrict_backward": [*[_pointer] * 7, _long],
+    "convolve": [*[_pointer] * 8, _long],
+    "convolve_backward": [*[_pointer] * 11, _long],
 }
+# For bfloat16 alone.
+_MORE_ARGUMENTS: dict[str, list[Any]] = {
+    "split": [_long] * 4 + [_pointer] * 3,
+    "join": [_long] * 4 + [_pointer] * 3,
+}
+# How images are stored, and what the functions for them are called.
+_SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+DTYPES = tuple(_SUFFIXES)
 
 
 class Layer(ctypes.Structure):
@@ -41,29 +52,36 @@ def layer_of(x: Tensor, weight: Tensor, geometry: Geometry, coarse_channels: int
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The library, or None where it was not compiled or the processor has no AVX-512."""
+    """The library, or None where it was not compiled or the processor has no AVX-512.
+
+    PyTorch's `ATEN_CPU_CAPABILITY` is followed: set to less than AVX-512, it turns the library off, too.
+    """
     found = find_spec("gc2l.ops.cpu.library")
     if found is None or found.origin is None or not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return None
     loaded = ctypes.CDLL(found.origin)
-    for name, arguments in _ARGUMENTS.items():
-        function = getattr(loaded, name)
-        function.argtypes, function.restype = [*arguments, _int], None
-    loaded.gc2l_scratch_size.argtypes, loaded.gc2l_scratch_size.restype = [_pointer, _long], _long
+    if not loaded.gc2l_runs_here():
+        return None
+    for dtype, suffix in _SUFFIXES.items():
+        more = _MORE_ARGUMENTS if dtype is torch.bfloat16 else {}
+        for name, arguments in (_ARGUMENTS | more).items():
+            function = getattr(loaded, f"gc2l_{name}_{suffix}")
+            function.argtypes, function.restype = [*arguments, _int], None
+        size = getattr(loaded, f"gc2l_scratch_size_{suffix}")
+        size.argtypes, size.restype = [_pointer, _long], _long
     return loaded
 
 
-def call(name: str, *arguments: Tensor | ctypes.Structure | int | None) -> None:
-    """Call gc2l_`name` with PyTorch's number of threads."""
+def call(name: str, dtype: torch.dtype, *arguments: Tensor | ctypes.Structure | int | None) -> None:
+    """Call the function of that name for images of this type, with PyTorch's number of threads."""
     passed = [_passed(argument) for argument in arguments]
-    getattr(library(), f"gc2l_{name}")(*passed, torch.get_num_threads())
+    getattr(library(), f"gc2l_{name}_{_SUFFIXES[dtype]}")(*passed, torch.get_num_threads())
 
 
-def scratch(layer: Layer, c_out: int) -> Tensor:
-    """Memory for the threads of gc2l_convolve or gc2l_convolve_backward."""
-    loaded = library()
-    assert loaded is not None
-    return torch.empty(torch.get_num_threads(), loaded.gc2l_scratch_size(ctypes.addressof(layer), c_out))
+def scratch(layer: Layer, c_out: int, dtype: torch.dtype) -> Tensor:
+    """Memory for the threads of `convolve` or `convolve_backward`."""
+    size = getattr(library(), f"gc2l_scratch_size_{_SUFFIXES[dtype]}")
+    return torch.empty(torch.get_num_threads(), size(ctypes.addressof(layer), c_out), dtype=torch.float32)
 
 
 def _passed(argument: Tensor | ctypes.Structure | int | None) -> int | None:

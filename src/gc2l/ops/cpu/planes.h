@@ -5,9 +5,12 @@
 #define GC2L_PLANES_H
 
 #include "layer.h"
+#include "numbers.h"
 
 #define TAPS 3
 #define QUAD 4 /* pixels beside each other */
+
+BEGIN_AVX512
 
 typedef struct {
     long groups, channels, height, width; /* channels of one group */
@@ -36,14 +39,14 @@ INLINE planes planes_of_gradient(const layer *l, long c_out) {
 INLINE long numbers_in(const planes *s) { return s->groups * blocks_of(s->channels) * s->size; }
 
 /* Copy an image (H, W, groups own) into planes; if m > 0, with m further channels of each group from `beside` (H, W, 16). */
-INLINE void fill(const planes *s, const float *image, const float *beside, long m, float *to) {
+INLINE void fill(const planes *s, const number *image, const float *beside, long m, float *to) {
     long own = s->channels - m, blocks = blocks_of(s->channels);
     for (long h = 0; h < s->height; h++)
         for (long p = 0; p < s->width; p++, image += s->groups * own) {
             float *place = to + (h + s->padding_h) * s->pitch + (p + s->padding_w) * LANES;
             for (long j = 0; j < s->groups; j++, place += blocks * s->size) {
                 for (long q = 0; q < own; q += LANES)
-                    store(place + q / LANES * s->size, 0xffff, load(lanes(own - q), image + j * own + q));
+                    store(place + q / LANES * s->size, 0xffff, take(lanes(own - q), image + j * own + q));
                 for (long i = 0; i < m; i++)
                     place[(own + i) / LANES * s->size + (own + i) % LANES] = beside[(h * s->width + p) * LANES + j * m + i];
             }
@@ -53,17 +56,19 @@ INLINE void fill(const planes *s, const float *image, const float *beside, long 
 /* Memory that the next image needs, prefetched in small steps during the computation; read at once it would stall the
  * sums. */
 typedef struct {
-    const float *next, *end;
+    const number *next, *end;
     long share; /* for each step */
 } ahead;
 
-INLINE ahead ahead_of(const float *from, long numbers, long steps) {
+INLINE ahead ahead_of(const number *from, long numbers, long steps) {
     return (ahead){from, from + numbers, ((numbers / LANES + steps - 1) / steps) * LANES};
 }
 
 INLINE void ask(ahead *a) {
-    const float *end = a->end - a->next < a->share ? a->end : a->next + a->share;
+    const number *end = a->end - a->next < a->share ? a->end : a->next + a->share;
     for (; a->next < end; a->next += LANES) _mm_prefetch((const char *)a->next, _MM_HINT_T1);
 }
+
+END_AVX512
 
 #endif

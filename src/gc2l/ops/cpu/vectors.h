@@ -1,11 +1,32 @@
-/* Vectors of 16 floats, what they are loaded from, and their sums. AVX-512 F and VL. */
+/* Vectors of 16 floats and their sums, and the functions of this library compiled for AVX-512 whatever the compiler's flags.
+ *
+ * Code between BEGIN_AVX512 and END_AVX512 may only run where gc2l_runs_here() says so; all else runs on every processor.
+ */
 #ifndef GC2L_VECTORS_H
 #define GC2L_VECTORS_H
 
 #include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+#define FEATURES "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx2,fma,bmi,bmi2,popcnt"
+#define PRAGMA(text) _Pragma(#text)
+#ifdef __clang__
+#define BEGIN(features) PRAGMA(clang attribute push(__attribute__((target(features))), apply_to = function))
+#define END_AVX512 PRAGMA(clang attribute pop)
+#else
+#define BEGIN(features) PRAGMA(GCC push_options) PRAGMA(GCC target(features))
+#define END_AVX512 PRAGMA(GCC pop_options)
+#endif
+#define BEGIN_AVX512 BEGIN(FEATURES)
 
 #define LANES 16
+#define OCTET 8 /* vectors whose lanes are summed together */
 #define INLINE static inline __attribute__((always_inline))
+/* Loops over sums are unrolled, so that the sums stay in registers. */
+#define UNROLLED _Pragma("GCC unroll 32") for
+
+BEGIN_AVX512
 
 typedef __m512 vec;
 
@@ -38,5 +59,7 @@ INLINE __m256 sums(const vec v[8]) {
     vec whole = _mm512_add_ps(halves, _mm512_shuffle_f32x4(halves, halves, 0xb1)); /* parts 0, 0, 1, 1 */
     return _mm512_castps512_ps256(_mm512_shuffle_f32x4(whole, whole, 0x08));
 }
+
+END_AVX512
 
 #endif

@@ -5,20 +5,20 @@
  * neighbouring taps, and so is each pixel of the gradient, so that arithmetic and not loads limits the speed.
  */
 
-#include <string.h>
+#ifndef GC2L_CONVOLUTION_H
+#define GC2L_CONVOLUTION_H
 
-#include "layer.h"
+#include "coarse.h"
 #include "planes.h"
 
-#define OCTET 8
 #define BAND 4 /* rows whose gradients stay in the innermost cache */
-/* Loops over sums are unrolled, so that the sums stay in registers. */
-#define UNROLLED _Pragma("GCC unroll 32") for
+
+BEGIN_AVX512
 
 /* Where four pixels beside each other come from and go to. */
 typedef struct {
     const float *from;
-    float *y, *z;
+    number *y, *z;
     long count; /* how many of the four are stored */
 } quad;
 
@@ -53,11 +53,11 @@ typedef struct {
             }                                                                                                           \
         UNROLLED(int p = 0; p < quads * QUAD; p++) {                                                                    \
             int wanted = p % QUAD < q[p / QUAD].count;                                                                  \
-            float *y = q[p / QUAD].y + p % QUAD * c_out;                                                                \
+            number *y = q[p / QUAD].y + p % QUAD * c_out;                                                               \
             UNROLLED(int v = 0; v < vectors; v++)                                                                       \
-                store(y + v * LANES, !wanted ? 0 : v + 1 < vectors ? 0xffff : last, sum[p][v]);                         \
+                put(y + v * LANES, !wanted ? 0 : v + 1 < vectors ? 0xffff : last, sum[p][v]);                           \
             if (coarse && wanted)                                                                                       \
-                store(q[p / QUAD].z + p % QUAD * k, few, _mm512_maskz_compress_ps(coarse, sum[p][vectors - 1]));        \
+                put(q[p / QUAD].z + p % QUAD * k, few, _mm512_maskz_compress_ps(coarse, sum[p][vectors - 1]));          \
         }                                                                                                               \
     }
 CONVOLVE(convolve_2, 2, 2)
@@ -65,8 +65,8 @@ CONVOLVE(convolve_1, 4, 1)
 
 /* y (H', W', groups own) from planes and weights (groups, 9, channels, own or own + m, padded to a multiple of 16); with m
  * channels of z (H', W', groups m) for each group, which fit into the last vector. Prefetches `numbers` of `next` meanwhile. */
-static void convolve(const planes *s, const float *from, const float *w, long own, long m, long height, long width, float *y,
-                     float *z, const float *next, long numbers) {
+static void convolve(const planes *s, const float *from, const float *w, long own, long m, long height, long width, number *y,
+                     number *z, const number *next, long numbers) {
     long blocks = blocks_of(s->channels), vectors = blocks_of(own), c_out = s->groups * own, k = s->groups * m;
     long in_row = (width + QUAD - 1) / QUAD, count = height * in_row;
     ahead wanted = ahead_of(next, numbers, s->groups * (vectors / 2 * ((count + 1) / 2) + vectors % 2 * ((count + 3) / 4)));
@@ -92,7 +92,7 @@ static void convolve(const planes *s, const float *from, const float *w, long ow
 
 /* z = r x (H', W', groups m) from planes; r is stored by taps, (9, groups m, channels). Beyond the end of a row
  * it computes outputs that are not stored, from whatever follows in the scratch memory. */
-static void restrict_planes(const planes *s, const float *from, const float *r, long m, long height, long width, float *z) {
+static void restrict_planes(const planes *s, const float *from, const float *r, long m, long height, long width, number *z) {
     long blocks = blocks_of(s->channels), k = s->groups * m, tap = k * s->channels;
     for (long i = 0; i < k; i++)
         for (long h = 0; h < height; h++)
@@ -111,17 +111,25 @@ static void restrict_planes(const planes *s, const float *from, const float *r, 
                             UNROLLED(int b = 0; b < TAPS; b++) sum[p] = _mm512_fmadd_ps(factor[b], seen[p + b], sum[p]);
                     }
                 _mm256_storeu_ps(found, sums(sum));
-                for (long p = 0; p < smaller(OCTET, width - first); p++) z[(h * width + first + p) * k + i] = found[p];
+                for (long p = 0; p < smaller(OCTET, width - first); p++) put_one(z + (h * width + first + p) * k + i, found[p]);
             }
 }
 
 /* Whether z can be computed in lanes that the channels of y leave empty. */
 static int has_room(long own, long m) { return blocks_of(own + m) == blocks_of(own); }
 
+/* How many floats of scratch memory each thread of the two functions below needs. */
+static long scratch_size(const layer *l, long c_out) {
+    planes s = planes_of_input(l), t = planes_of_gradient(l, c_out);
+    return numbers_in(&s) + numbers_in(&t) + l->out_height * l->out_width * LANES;
+}
+
+long NAMED(scratch_size)(const layer *l, long c_out) { return scratch_size(l, c_out); }
+
 /* y = A x + C z and z = r x. w is as above, r stored by taps, (9, k, c_in/n), coarse is C^T (k, c_out); scratch
- * has, for each thread, gc2l_scratch_size. */
-void gc2l_convolve(const layer *l, const float *x, const float *w, const float *r, const float *coarse, float *y, float *z,
-                   float *scratch, long c_out, int threads) {
+ * has, for each thread, scratch_size. */
+void NAMED(convolve)(const layer *l, const number *x, const float *w, const float *r, const float *coarse, number *y, number *z,
+                     float *scratch, long c_out, int threads) {
     planes s = planes_of_input(l);
     long own = c_out / l->groups, m = l->k / l->groups, pixels = l->out_height * l->out_width;
     long size = l->height * l->width * l->c_in;
@@ -129,10 +137,10 @@ void gc2l_convolve(const layer *l, const float *x, const float *w, const float *
     blocks_of_output(blocks, c_out, c_out, 0);
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int thread = 0; thread < threads; thread++) {
-        float *spread = scratch + thread * gc2l_scratch_size(l, c_out);
+        float *spread = scratch + thread * scratch_size(l, c_out);
         memset(spread, 0, sizeof(float) * numbers_in(&s));
         for (long image = l->images * thread / threads; image < l->images * (thread + 1) / threads; image++) {
-            float *to = y + image * pixels * c_out, *coarse_to = z + image * pixels * l->k;
+            number *to = y + image * pixels * c_out, *coarse_to = z + image * pixels * l->k;
             fill(&s, x + image * size, NULL, 0, spread);
             if (!has_room(own, m)) restrict_planes(&s, spread, r, m, l->out_height, l->out_width, coarse_to);
             convolve(&s, spread, w, own, has_room(own, m) ? m : 0, l->out_height, l->out_width, to, coarse_to,
@@ -213,7 +221,7 @@ static void restriction_gradient(const planes *s, const float *x, const planes *
 /* The gradients of A and r from planes of x and of the gradients of y and z; found (groups, 9, channels of x, vectors 16),
  * channels padded to a multiple of 16; found_r (groups, 9, m, channels of x), the same, if z's have no room beside y's. */
 static void weight_gradients(const planes *s, const float *x, const planes *t, const float *g, long own, long vectors,
-                             float *found, float *found_r, const float *next, long numbers) {
+                             float *found, float *found_r, const number *next, long numbers) {
     long blocks = blocks_of(s->channels), upstream = blocks_of(t->channels), width = vectors * LANES;
     long tap = blocks * LANES * width, m = t->channels - own;
     ahead wanted = ahead_of(next, numbers, s->groups * ((t->height + BAND - 1) / BAND) * TAPS * ((vectors + 1) / 2));
@@ -235,24 +243,19 @@ static void weight_gradients(const planes *s, const float *x, const planes *t, c
     }
 }
 
-long gc2l_scratch_size(const layer *l, long c_out) {
-    planes s = planes_of_input(l), t = planes_of_gradient(l, c_out);
-    return numbers_in(&s) + numbers_in(&t) + l->out_height * l->out_width * LANES;
-}
-
 /* The gradients of x, of A and r (see weight_gradients) and of C^T (k, c_out) from g, that of y. w are the weights of the
  * transposed convolution, (groups, 9 from the last tap on, c_out/n + m, c_in/n padded), coarse is C (c_out, 16), padded by
  * zeros. Each thread adds to its own part of what is found, which must be zero before. */
-void gc2l_convolve_backward(const layer *l, const float *x, const float *g, const float *z, const float *w, const float *coarse,
-                            float *x_gradient, float *found, float *found_r, float *found_c, float *scratch, long c_out,
-                            int threads) {
+void NAMED(convolve_backward)(const layer *l, const number *x, const number *g, const number *z, const float *w,
+                              const float *coarse, number *x_gradient, float *found, float *found_r, float *found_c,
+                              float *scratch, long c_out, int threads) {
     planes s = planes_of_input(l), t = planes_of_gradient(l, c_out);
     long fine = c_out / l->groups, m = l->k / l->groups;
     long pixels = l->out_height * l->out_width, size = l->height * l->width * l->c_in;
     long vectors = blocks_of(fine), taken = l->groups * TAPS * TAPS * blocks_of(s.channels) * LANES;
 #pragma omp parallel for num_threads(threads) schedule(static)
     for (int thread = 0; thread < threads; thread++) {
-        float *seen = scratch + thread * gc2l_scratch_size(l, c_out), *upstream = seen + numbers_in(&s);
+        float *seen = scratch + thread * scratch_size(l, c_out), *upstream = seen + numbers_in(&s);
         float *z_gradient = upstream + numbers_in(&t);
         memset(seen, 0, sizeof(float) * (numbers_in(&s) + numbers_in(&t)));
         for (long image = l->images * thread / threads; image < l->images * (thread + 1) / threads; image++) {
@@ -269,3 +272,7 @@ void gc2l_convolve_backward(const layer *l, const float *x, const float *g, cons
         }
     }
 }
+
+END_AVX512
+
+#endif
