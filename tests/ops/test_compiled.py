@@ -2,7 +2,12 @@
 
 import copy
 import platform
+import re
 import shutil
+import subprocess
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -16,6 +21,8 @@ from gc2l.ops.cpu import compiled, framework
 from gc2l.ops.geometry import Geometry
 from gc2l.ops.memory_format import pixels as rows
 
+ROOT = Path(__file__).parents[2]
+LIBRARY = getattr(find_spec("gc2l.ops.cpu.library"), "origin", None)
 CAPABLE = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 needs_library = pytest.mark.skipif(not compiled.available(), reason="no compiled passes: no compiler, or no AVX-512")
 
@@ -38,6 +45,28 @@ GEOMETRIES = [
 )
 def test_they_are_compiled_where_they_can_be():
     assert compiled.available()
+
+
+def test_a_source_distribution_has_every_source_and_names_no_processor():
+    extension = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"][0]
+    folder = ROOT / "src/gc2l/ops/cpu"
+    found = {path.relative_to(ROOT).as_posix() for path in folder.glob("*.[ch]")}
+    assert found == {*extension["sources"], *extension["depends"]}
+    assert extension["optional"] and not [flag for flag in extension["extra-compile-args"] if flag.startswith("-m")]
+
+
+@pytest.mark.skipif(not shutil.which("objdump") or not LIBRARY, reason="no objdump, or nothing compiled")
+def test_what_runs_on_every_processor_needs_no_vectors():
+    printed = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", LIBRARY], capture_output=True, text=True, check=True
+    )
+    if "x86-64" not in printed.stdout:
+        pytest.skip("this is no x86-64")
+    functions = dict(re.findall(r"^[0-9a-f]+ <(.+?)>:\n(.*?)(?=\n\n|\Z)", printed.stdout, flags=re.M | re.S))
+    with_vectors = {name for name, code in functions.items() if re.search(r"%[yz]mm|%k[0-7]|\tv[a-z]", code)}
+    # What the loader, the compiler's runtime and the question whether the rest can run execute.
+    everywhere = {"gc2l_runs_here", "_init", "_fini", "frame_dummy", "register_tm_clones", "deregister_tm_clones"}
+    assert "gc2l_runs_here" in functions and with_vectors and not with_vectors & everywhere
 
 
 @needs_library
