@@ -27,6 +27,7 @@ FLOORS = [
     {"bench"},
     {"evidence", "scaling"},
     {"campaign"},
+    {"__main__"},
     {"experiments"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

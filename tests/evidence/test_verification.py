@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 from analysis.samples import CIFAR, COMPUTED, PRESETS
 from records.samples import record
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from small_run import cell, execution
 
 from gc2l.campaign.run import run_cell
 from gc2l.cells import Cell, DataConfig, read_presets
 from gc2l.evidence.publish import publish_table
-from gc2l.evidence.released import load_released, release
+from gc2l.evidence.released import release, trained_network
 from gc2l.evidence.verification import check_data, check_files, check_tables, measured_files, read_runs, verify
 from gc2l.files import checksum_path, write_checked
 from gc2l.records import Record, RunStore, WeightsFolder
@@ -96,6 +97,19 @@ def test_released_weights_are_smaller_and_give_the_recorded_errors_only_unaltere
     assert f"{path}: " in failures[1] and " errors in 360 images, the record " in failures[1]
 
 
+def test_released_weights_say_what_they_are_and_have_one_checksum(results, finished):
+    store, weights = results
+    path, found = weights.path(TRAINED), store.find(TRAINED)
+    with safe_open(path, "pt") as content:
+        metadata = content.metadata()
+    assert metadata["record"] == TRAINED.identity and metadata["commit"] == found.commit
+    assert (metadata["format"], metadata["variant"], metadata["groups"]) == ("pt", "flgc", "4")
+    before = path.read_bytes()
+    for _ in range(3):  # safetensors itself writes metadata in an order that changes
+        release(TRAINED, found, weights_path(TRAINED, execution(finished)), weights)
+        assert path.read_bytes() == before
+
+
 def test_weights_of_another_network_are_named(results):
     _, weights = results
     path = weights.path(TRAINED)
@@ -103,7 +117,7 @@ def test_weights_of_another_network_are_named(results):
     del state["norm.weight"]
     save_file(state, path)
     with pytest.raises(ValueError, match="does not hold the weights of") as caught:
-        load_released(TRAINED, path)
+        trained_network(TRAINED, path)
     assert str(path) in str(caught.value)
     assert any(str(path) in failure for failure in outcome(results)["released weights"].failures)
 

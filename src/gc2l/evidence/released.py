@@ -1,12 +1,13 @@
 """Released weights of small networks: copied from a training run, loaded, and tested again."""
 
+import json
 from pathlib import Path
 
 import torch
 from safetensors.torch import load, load_file, save
 from torch import nn
 
-from gc2l.cells import Cell
+from gc2l.cells import Cell, DataConfig, ModelConfig, TrainingConfig
 from gc2l.data import dataset_info, make_data_module
 from gc2l.files import read_checked
 from gc2l.models import build_model, compact_state, load_compact_state
@@ -15,6 +16,8 @@ from gc2l.records import Record, WeightsFolder
 
 def release(cell: Cell, record: Record | None, trained: Path, weights: WeightsFolder) -> Path:
     """Release the final weights of `cell` and return their path.
+
+    The file's metadata names the network and its record.
 
     Args:
         cell: the run.
@@ -36,10 +39,10 @@ def release(cell: Cell, record: Record | None, trained: Path, weights: WeightsFo
     network = _network(cell)
     network.load_state_dict(load(read_checked(trained)))
     state = {name: value.contiguous() for name, value in compact_state(network).items()}
-    return weights.save(cell, save(state))
+    return weights.save(cell, _with_metadata(save(state), _metadata(record)))
 
 
-def load_released(cell: Cell, path: Path) -> nn.Module:
+def trained_network(cell: Cell, path: Path) -> nn.Module:
     """The trained network of `cell`, in evaluation mode.
 
     Raises:
@@ -51,6 +54,25 @@ def load_released(cell: Cell, path: Path) -> nn.Module:
     except Exception as error:  # safetensors, missing names and wrong shapes each have their own
         raise ValueError(f"{path} does not hold the weights of {cell.slug}: {error}") from error
     return network.eval()
+
+
+def recorded_cell(record: Record, data_root: Path) -> Cell:
+    """The cell that `record` is of, with its images under `data_root`.
+
+    Raises:
+        ValueError: a configuration that today's code does not have.
+    """
+    content = record.configuration
+    try:
+        return Cell(
+            preset=record.preset,
+            model=ModelConfig(**content["model"]),
+            data=DataConfig(**content["data"], root=data_root),
+            training=TrainingConfig(**content["training"] | {"milestones": tuple(content["training"]["milestones"])}),
+            seed=content["seed"],
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this code does not have the configuration: {error}") from error
 
 
 def why_not_exact(record: Record) -> str | None:
@@ -86,3 +108,25 @@ def count_test_errors(network: nn.Module, cell: Cell) -> tuple[int, int]:
 
 def _network(cell: Cell) -> nn.Module:
     return build_model(cell.model, dataset_info(cell.data.name).num_classes)
+
+
+def _metadata(record: Record) -> dict[str, str]:
+    """What a file of weights says of itself; safetensors has text for values."""
+    model = record.configuration["model"]
+    return {
+        "format": "pt",
+        "library": "gc2l",
+        **{name: str(model[name]) for name in ("network", "depth", "width", "variant", "groups", "coarse_channels")},
+        "data": record.configuration["data"]["name"],
+        "preset": record.preset,
+        "record": record.identity,
+        "commit": record.commit,
+    }
+
+
+def _with_metadata(content: bytes, metadata: dict[str, str]) -> bytes:
+    """The safetensors file `content` with `metadata`, in the same order every time, as safetensors itself does not."""
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps({"__metadata__": metadata, **json.loads(content[8 : 8 + size])}, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # the numbers begin at a multiple of 8
+    return len(header).to_bytes(8, "little") + header + content[8 + size :]

@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 
 from gc2l.analysis import FORMATS, comparison_table
-from gc2l.cells import Cell, DataConfig, ModelConfig, Preset, TrainingConfig
+from gc2l.cells import Cell, DataConfig, Preset
 from gc2l.data import dataset_info, make_data_module
 from gc2l.evidence.publish import table2_texts
-from gc2l.evidence.released import count_test_errors, load_released, why_not_exact
+from gc2l.evidence.released import count_test_errors, recorded_cell, trained_network, why_not_exact
 from gc2l.files import DamagedError, check_file
 from gc2l.models import build_model, count_parameters, paper_parameter_counts
 from gc2l.paper import TABLES, reported_rows
@@ -85,7 +85,7 @@ def read_runs(store: RunStore, data_root: Path) -> tuple[list[Run], Check]:
     for path in sorted(store.folder.rglob("*.json")):
         try:
             record = read_record(path)
-            cell = _recorded_cell(record, data_root)
+            cell = recorded_cell(record, data_root)
             if cell.configuration() != record.configuration:
                 raise ValueError(f"{path}: the code describes this cell otherwise: {cell.configuration()}")
             if store.path(cell) != path:
@@ -195,20 +195,6 @@ def check_weights(runs: Iterable[Run], weights: WeightsFolder) -> Check:
     return Check(name=name, passed=passed, failures=tuple(failures), unchecked=tuple(unchecked))
 
 
-def _recorded_cell(record: Record, data_root: Path) -> Cell:
-    content = record.configuration
-    try:
-        return Cell(
-            preset=record.preset,
-            model=ModelConfig(**content["model"]),
-            data=DataConfig(**content["data"], root=data_root),
-            training=TrainingConfig(**content["training"] | {"milestones": tuple(content["training"]["milestones"])}),
-            seed=content["seed"],
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"this code does not have the configuration: {error}") from error
-
-
 def _check_last_epoch(path: Path, record: Record, error_percent: float) -> None:
     last = record.curve[-1].test_error_percent
     if not math.isclose(last, error_percent, abs_tol=1e-9):
@@ -244,7 +230,7 @@ def _weights_problem(run: Run, path: Path) -> str | None:
     if (reason := why_not_exact(run.record)) is not None:
         return f"{path} should not be released: {reason}"
     assert run.record.test is not None  # why_not_exact names such a run
-    errors, rows = count_test_errors(load_released(run.cell, path), run.cell)
+    errors, rows = count_test_errors(trained_network(run.cell, path), run.cell)
     recorded = run.record.test
     if (errors, rows) == (recorded.errors, recorded.rows):
         return None
