@@ -117,6 +117,12 @@ check: $(READY) ## Linters and types only
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
+.PHONY: docs
+docs: $(READY) ## Build the documentation site into .scratch/site; a broken link is an error
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+	@echo "open .scratch/site/index.html"
+
 .PHONY: clean
 clean: ## Remove .venv, caches and scratch files; results stay
 	rm -rf $(VENV) .scratch .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info

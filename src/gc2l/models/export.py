@@ -75,10 +75,14 @@ def export_onnx(network: nn.Module, path: Path, image_size: int, form: Form = "s
 def dense_form(network: nn.Module) -> nn.Module:
     """A copy of `network` with every layer of `gc2l.nn` as the standard convolution that it equals."""
     dense = copy.deepcopy(network)
-    modules: list[tuple[str, Any]] = list(dense.named_modules(remove_duplicate=False))
-    for name, layer in modules:
-        if isinstance(layer, GroupConv2d | Convolution):
-            if name == "":
-                return layer.to_dense().eval()
-            dense.set_submodule(name, layer.to_dense().eval())
+    layers: list[tuple[str, Any]] = [
+        (name, layer)
+        for name, layer in dense.named_modules(remove_duplicate=False)
+        if isinstance(layer, GroupConv2d | Convolution)
+    ]
+    for name, layer in layers:
+        standard = layer.to_dense().eval()
+        if name == "":
+            return standard
+        dense.set_submodule(name, standard)
     return dense.eval()
