@@ -9,7 +9,7 @@ from torch import nn
 
 import gc2l
 from gc2l.cells import Cell
-from gc2l.data import dataset_facts
+from gc2l.data import dataset_info
 from gc2l.evidence.released import recorded_cell, trained_network
 from gc2l.records import Record, RunStore, Score, WeightsFolder, read_record
 from gc2l.variants import VARIANTS
@@ -36,7 +36,7 @@ class Released:
     @property
     def image_size(self) -> int:
         """Side of the images that it was trained on, in pixels."""
-        return self.cell.data.image_size or dataset_facts(self.cell.data.name).image_size
+        return self.cell.data.image_size or dataset_info(self.cell.data.name).image_size
 
     def __str__(self) -> str:
         """One line: name, convolution, test error with its interval."""
@@ -64,7 +64,7 @@ def list_released(results: Path | None = None) -> list[Released]:
 def load_released(name: str, results: Path | None = None) -> nn.Module:
     """A released network with its trained weights, in evaluation mode, on the CPU.
 
-    It takes images (N, 3, H, W) from which the `mean` of `gc2l.data.dataset_facts` is subtracted, divided by `std`.
+    It takes images (N, 3, H, W) from which the `mean` of `gc2l.data.dataset_info` is subtracted, divided by `std`.
 
     Args:
         name: one of `list_released`, or the stem of its file.
