@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from gc2l.cells import DataConfig
-from gc2l.data import cifar, facts, imagenet_module, make_data_module
+from gc2l.data import cifar, imagenet_module, info, make_data_module
 from gc2l.data.cifar import load_cifar, prepare_cifar
 from gc2l.data.imagenet import FolderImages, ParquetImages, find_imagenet
 from gc2l.data.imagenette import load_imagenette
@@ -281,7 +281,7 @@ def test_layouts_of_the_hub(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cifar, "KNOWN_FINGERPRINTS", {})
-    monkeypatch.setitem(facts._DATASETS, name, replace(facts.dataset_info(name), train_rows=16, test_rows=4))
+    monkeypatch.setitem(info._DATASETS, name, replace(info.dataset_info(name), train_rows=16, test_rows=4))
     images, labels = tiny_images
     for split, rows in (("train", slice(0, 16)), (test, slice(16, 20))):
         file = tmp_path / name / f"{layout.format(split)}.parquet"

@@ -116,9 +116,9 @@ def test_digits_are_split_once_and_for_all() -> None:
         assert torch.equal(split.images[:, 0], split.images[:, 2])
         assert (split.labels.bincount() / len(split)).sub(0.1).abs().max() < 0.03
     shades = digits.train.images.double() / 255
-    facts = dataset_info("digits")
-    assert facts.mean == (pytest.approx(shades.mean().item(), abs=1e-5),) * 3
-    assert facts.std == (pytest.approx(shades.std(correction=0).item(), abs=1e-5),) * 3
+    info = dataset_info("digits")
+    assert info.mean == (pytest.approx(shades.mean().item(), abs=1e-5),) * 3
+    assert info.std == (pytest.approx(shades.std(correction=0).item(), abs=1e-5),) * 3
 
 
 @pytest.mark.parametrize("size", [None, 32, 12])
@@ -137,8 +137,8 @@ def test_digits_batches(size: int | None) -> None:
 def test_test_batches_are_not_augmented() -> None:
     module = prepared(DataConfig(name="digits"))
     images, _ = first_batch(module, train=False)
-    facts = dataset_info("digits")
-    pixels = images * facts.std[0] * 255 + facts.mean[0] * 255
+    info = dataset_info("digits")
+    pixels = images * info.std[0] * 255 + info.mean[0] * 255
     torch.testing.assert_close(pixels, module.images.test.images[:64].float(), rtol=0, atol=1e-3)
 
 

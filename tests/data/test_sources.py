@@ -41,8 +41,8 @@ def parquet_root(tmp_path: Path, tiny_images: Images, write_parquet: Callable[..
 def test_shared_cifar10_has_the_published_statistics_and_its_fingerprint(shared_data: Path) -> None:
     images = load_cifar("cifar10", shared_data)  # checks the fingerprint and meta.json
     assert images.fingerprint == cifar.KNOWN_FINGERPRINTS["cifar10"]
-    facts = dataset_info("cifar10")
-    assert (len(images.train), len(images.test)) == (facts.train_rows, facts.test_rows)
+    info = dataset_info("cifar10")
+    assert (len(images.train), len(images.test)) == (info.train_rows, info.test_rows)
     assert images.train.labels.bincount().tolist() == [5000] * 10
     assert images.test.labels.bincount().tolist() == [1000] * 10
     for channel in range(3):
@@ -50,8 +50,8 @@ def test_shared_cifar10_has_the_published_statistics_and_its_fingerprint(shared_
         shades = torch.arange(256, dtype=torch.float64) / 255
         mean = (counts * shades).sum() / counts.sum()
         std = ((counts * (shades - mean) ** 2).sum() / counts.sum()).sqrt()
-        assert mean.item() == pytest.approx(facts.mean[channel], abs=1e-5)
-        assert std.item() == pytest.approx(facts.std[channel], abs=1e-5)
+        assert mean.item() == pytest.approx(info.mean[channel], abs=1e-5)
+        assert std.item() == pytest.approx(info.std[channel], abs=1e-5)
 
 
 @pytest.mark.usefixtures("unknown_sets")
