@@ -20,26 +20,12 @@ def beyond_table(title: Cell, runs: Mapping[str, Sequence[Record]], reference: s
         runs: the records of each convolution, by label.
         reference: the label of the convolution that the others are compared with.
     """
-    first = _errors(runs[reference])
-    rows = []
-    for label, records in runs.items():
-        errors = _errors(records)
-        both = [seed for seed in errors if seed in first]
-        apart = label != reference and both
-        rows.append(
-            (
-                label,
-                f"{records[0].configuration['model']['width']:g}" if records else NOTHING,
-                f"{records[0].parameters:,}" if records else NOTHING,
-                mean_text(mean_interval(list(errors.values()))) if errors else NOTHING,
-                mean_text(paired_difference([errors[s] for s in both], [first[s] for s in both]), sign="+")
-                if apart
-                else NOTHING,
-                f"{len(errors)}",
-            )
-        )
+    errors = {label: _errors(records) for label, records in runs.items()}
+    rows = [
+        _row(label, runs[label], errors[label], None if label == reference else errors[reference]) for label in runs
+    ]
     grid = markdown_grid(rows, HEADERS, right=range(1, len(HEADERS)))
-    diverged = sum(record.test is None for records in runs.values() for record in records)
+    diverged = sum(len(runs[label]) - len(errors[label]) for label in runs)
     notes = [
         f"- {run_label(title)}, {title.model.groups} groups. The width of each network is the multiple that n allows "
         f"whose parameters come nearest to those of {reference} at the preset's width.",
@@ -53,3 +39,21 @@ def beyond_table(title: Cell, runs: Mapping[str, Sequence[Record]], reference: s
 def _errors(records: Sequence[Record]) -> dict[int, float]:
     """Test error in percent by seed, of the runs that did not diverge."""
     return {record.seed: record.test.error_percent for record in records if record.test is not None}
+
+
+def _row(
+    label: str, records: Sequence[Record], errors: Mapping[int, float], others: Mapping[int, float] | None
+) -> tuple[str, ...]:
+    if not records:
+        return label, NOTHING, NOTHING, NOTHING, NOTHING, "0"
+    shared = sorted(errors.keys() & others.keys()) if others else []
+    return (
+        label,
+        f"{records[0].configuration['model']['width']:g}",
+        f"{records[0].parameters:,}",
+        mean_text(mean_interval(list(errors.values()))) if errors else NOTHING,
+        mean_text(paired_difference([errors[s] for s in shared], [others[s] for s in shared]), sign="+")
+        if others and shared
+        else NOTHING,
+        f"{len(errors)}",
+    )

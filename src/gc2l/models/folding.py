@@ -6,25 +6,17 @@ s scales the rows of its weights that belong to the channel, and its bias b beco
 
 import copy
 import sys
-from collections.abc import Mapping
-from types import MappingProxyType
+from pkgutil import resolve_name
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import Convolution
+from gc2l.variants import VARIANTS
 
-ROWS: Mapping[type[nn.Module], tuple[str, ...]] = MappingProxyType(
-    {
-        nn.Conv2d: ("weight",),
-        GroupConv2d: ("weight",),
-        TwoLevelGroupConv2d: ("weight", "coarse_weight"),
-        ShuffleGroupConv2d: ("weight",),
-        LearnableGroupConv2d: ("weight",),
-    }
-)
-"""The layers that take up a norm, each with its parameters that have one row for every output channel."""
+LAYERS = (nn.Conv2d, *dict.fromkeys(resolve_name(variant.layer) for variant in VARIANTS.values()))
+"""The layers that take up a norm."""
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
@@ -43,7 +35,7 @@ def check_pair(layer: Any, norm: Any) -> None:
         TypeError: another kind of layer or norm.
         ValueError: training mode, hooks, another number of channels, a norm without running statistics.
     """
-    for name, module, types in (("layer", layer, tuple(ROWS)), ("norm", norm, norm_types())):
+    for name, module, types in (("layer", layer, LAYERS), ("norm", norm, norm_types())):
         if type(module) not in types:
             known = ", ".join(kind.__name__ for kind in types)
             raise TypeError(f"{name} is a {type(module).__name__}; it must be one of {known}, and of no subclass")
@@ -62,9 +54,9 @@ def fold(layer: Any, norm: Any) -> nn.Module:
     fused = copy.deepcopy(layer).train()  # in evaluation mode our layers let nobody replace a bias
     with torch.no_grad():
         scale, shift = _scale_and_shift(norm, layer.weight.dtype)
-        if type(layer) is ShuffleGroupConv2d:
-            scale, shift = _unshuffled(scale, layer.groups), _unshuffled(shift, layer.groups)
-        for name in ROWS[type(layer)]:
+        if isinstance(layer, Convolution):
+            scale, shift = layer.in_row_order(scale), layer.in_row_order(shift)
+        for name in layer.ROWS if isinstance(layer, Convolution) else ("weight",):
             rows = getattr(fused, name)
             rows.copy_(scale[:, None, None, None] * rows)
         bias = shift if layer.bias is None else scale * layer.bias + shift
@@ -85,8 +77,3 @@ def _scale_and_shift(norm: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         scale = scale * norm.weight
     shift = -scale * norm.running_mean
     return scale, shift if norm.bias is None else shift + norm.bias
-
-
-def _unshuffled(values: Tensor, groups: int) -> Tensor:
-    """Values of the shuffled channels in the order of the weight's rows: channel a n + b is row b c/n + a."""
-    return values.unflatten(0, (-1, groups)).T.flatten()

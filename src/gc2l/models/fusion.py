@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import fx, nn
 
-from gc2l.models.folding import ROWS, check_pair, fold, norm_types, without_norm
+from gc2l.models.folding import LAYERS, check_pair, fold, norm_types, without_norm
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def fuse_batch_norm(module: nn.Module, norm: nn.Module | None = None) -> nn.Modu
     if norm is not None:
         check_pair(module, norm)
         return fold(module, norm)
-    if type(module) in ROWS:
+    if type(module) in LAYERS:
         raise ValueError(f"module is a single {type(module).__name__}: give the batch norm that follows it as norm")
     if module.training:
         raise ValueError("module is in training mode, where batch norm depends on the batch: call module.eval() first")
@@ -78,7 +78,7 @@ def _pairs(network: nn.Module) -> Iterator[tuple[str, str]]:
             raise ValueError(f"{path} is in a part that torch.fx cannot trace")
 
     for node in calls:
-        if type(modules[node.target]) not in ROWS:
+        if type(modules[node.target]) not in LAYERS:
             continue
         users = list(node.users)
         try:
@@ -104,7 +104,7 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Layers and norms are not looked into."""
-        return type(m) in (*ROWS, *norm_types()) or super().is_leaf_module(m, module_qualified_name)
+        return type(m) in (*LAYERS, *norm_types()) or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         """Record a call. What was recorded of a call that failed stays in the graph, and counts as uses."""

@@ -74,6 +74,13 @@ class Convolution(nn.Module):
         values = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
         self.register_parameter("bias", values)
 
+    ROWS: tuple[str, ...] = ("weight",)
+    """The parameters that have one row for each output channel, beside the bias."""
+
+    def in_row_order(self, values: Tensor) -> Tensor:
+        """Values (c_out, ...) of the output channels in the order of the rows of `ROWS` and of the bias."""
+        return values
+
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""
         raise NotImplementedError(f"{type(self).__name__} has no dense_weight")

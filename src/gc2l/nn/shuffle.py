@@ -78,13 +78,16 @@ class ShuffleGroupConv2d(Convolution):
             return folded.dense(padded, reference.shuffle(dense, self.groups, 0), self.dense_bias(), geometry)
         return shuffle(group_conv(padded, self.weight, self.bias, geometry, algorithm), self.groups)
 
+    def in_row_order(self, values: Tensor) -> Tensor:
+        """Values (c_out, ...) of the output channels as they stand before the shuffle."""
+        return reference.shuffle(values, self.out_channels // self.groups, 0)  # (n, c/n) transposed back
+
     @torch.no_grad()
     def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
         """Take the weights nearest to a dense `weight`: the diagonal blocks of its unshuffled rows. And the bias."""
-        undo = self.out_channels // self.groups  # transposing (n, c/n) is undone by transposing (c/n, n)
-        self.weight.copy_(diagonal_blocks(reference.shuffle(weight, undo, 0), self.groups))
+        self.weight.copy_(diagonal_blocks(self.in_row_order(weight), self.groups))
         if bias is not None and self.bias is not None:
-            self.bias.copy_(reference.shuffle(bias, undo, 0))
+            self.bias.copy_(self.in_row_order(bias))
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""

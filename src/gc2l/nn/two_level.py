@@ -78,6 +78,8 @@ class TwoLevelGroupConv2d(Convolution):
 
     ALGORITHMS = ("auto", *TWO_LEVEL_WAYS)
 
+    ROWS = ("weight", "coarse_weight")
+
     restriction_weight: nn.Parameter
     coarse_weight: nn.Parameter
 

@@ -23,6 +23,10 @@ class ShuffleTwoLevelGroupConv2d(TwoLevelGroupConv2d):
         """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
         return shuffle(super().forward(x), self.groups)
 
+    def in_row_order(self, values: Tensor) -> Tensor:
+        """Values (c_out, ...) of the output channels as they stand before the shuffle."""
+        return reference.shuffle(values, self.out_channels // self.groups, 0)  # (n, c/n) transposed back
+
     @torch.no_grad()
     def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
         """Take the weights nearest to a dense `weight`: those of GC-2L to its unshuffled rows. And the bias.
@@ -30,9 +34,7 @@ class ShuffleTwoLevelGroupConv2d(TwoLevelGroupConv2d):
         Raises:
             NotImplementedError: a layer with an overlap, for which there is no closed form.
         """
-        undo = self.out_channels // self.groups  # transposing (n, c/n) is undone by transposing (c/n, n)
-        bias = None if bias is None else reference.shuffle(bias, undo, 0)
-        super().set_nearest(reference.shuffle(weight, undo, 0), bias)
+        super().set_nearest(self.in_row_order(weight), None if bias is None else self.in_row_order(bias))
 
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""
