@@ -110,3 +110,16 @@ def test_the_grid_beyond_trains_at_one_budget_and_is_written(run_script, tmp_pat
         assert f"| {record.parameters:,} | {record.test.error_percent:.2f} |".replace(" ", "") in written.replace(
             " ", ""
         )
+
+
+def test_trained_networks_are_converted_and_tuned(run_script, tmp_path, monkeypatch, capsys):
+    conversion = importlib.import_module("conversion")
+    monkeypatch.setattr(conversion, "PRESETS", tmp_path / "presets")
+    monkeypatch.setattr(conversion, "CONVERSIONS", {"GC-2L, m = 4": ("gc2l", {"coarse_channels": 4})})
+    assert conversion.main(preset="tiny", groups=2, seeds=2, output=tmp_path / "conversion.md") == 0
+    written = (tmp_path / "conversion.md").read_text()
+    assert written.strip() == capsys.readouterr().out.strip()
+    nearest, fresh = ([cell.strip() for cell in row.split("|")[1:-1]] for row in written.splitlines()[-2:])
+    assert nearest[:2] == ["GC-2L, m = 4", "nearest"] and fresh[:2] == ["GC-2L, m = 4", "fresh"]
+    # Rank 4 of each block column: most of what the network had learned is left, of fresh weights nothing.
+    assert float(nearest[3].split()[0]) < float(fresh[3].split()[0])

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from gc2l.analysis.claims.approximation import approximation_errors
-from gc2l.models import convert, plan_conversion
+from gc2l.models import convert, plan_conversion, wide_resnet_cifar
 from gc2l.models.torchvision_import import torchvision
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
 from gc2l.variants import VARIANTS
@@ -248,6 +248,13 @@ def test_a_coarse_level_that_has_nothing_to_approximate_can_still_learn():
     assert layer.coarse_weight.grad.any()
     few = convert(nn.Conv2d(2, 4, 1), "gc2l", 2, weights="nearest", coarse_channels=3)
     assert few.restriction_weight.shape == (6, 1, 1, 1) and few.dense_weight().isfinite().all()
+
+
+def test_our_own_standard_convolution_is_converted_too():
+    network = wide_resnet_cifar(10, 1)
+    convert(network, "gc2l", 4)
+    assert type(network.stages[0][0].conv1) is TwoLevelGroupConv2d
+    assert type(network.stem) is GroupConv2d  # 3 channels
 
 
 def test_nearest_weights_of_one_group_are_the_old_ones():

@@ -59,11 +59,11 @@ def convert(
 ) -> nn.Module:
     """Replace the eligible `nn.Conv2d` of any network by the convolution `variant`, in place.
 
-    Eligible are plain standard convolutions (of type `nn.Conv2d` itself, with groups = 1, no hooks, and weights that
-    no other layer shares) whose channel counts `groups` divides; FLGC needs only as many channels as groups. A layer
-    that stands under several names is replaced once, under all of them. The new layers have the geometry, bias, device,
-    dtype and training flag of the old ones, and weights that are all trainable. The report is logged, one line for each
-    convolution, at level INFO; `plan_conversion` returns it.
+    Eligible are plain standard convolutions (of type `nn.Conv2d` or `GroupConv2d` itself, with groups = 1, no hooks,
+    and weights that no other layer shares) whose channel counts `groups` divides; FLGC needs only as many channels as
+    groups. A layer that stands under several names is replaced once, under all of them. The new layers have the
+    geometry, bias, device, dtype and training flag of the old ones, and weights that are all trainable. The report is
+    logged, one line for each convolution, at level INFO; `plan_conversion` returns it.
 
     Args:
         module: the network, or a single convolution.
@@ -109,7 +109,7 @@ def _decide(
     name: str, conv: nn.Conv2d | Convolution, variant: str, groups: int, where: Where | None, *, tied: bool
 ) -> Decision:
     label = f"{conv.in_channels} to {conv.out_channels} channels, kernel {tuple(conv.kernel_size)}"
-    if type(conv) is not nn.Conv2d:
+    if not isinstance(conv, nn.Conv2d) or type(conv) not in (nn.Conv2d, GroupConv2d):
         reason = f"it is a {type(conv).__name__}, not a plain Conv2d"
     elif conv._forward_pre_hooks or conv._forward_hooks or conv._backward_pre_hooks or conv._backward_hooks:
         reason = "it has hooks, which would be lost"
