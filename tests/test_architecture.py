@@ -20,7 +20,7 @@ FLOORS = [
     {"ops"},
     {"nn"},
     {"models"},
-    {"data", "parallel"},
+    {"data", "edge", "parallel"},
     {"training"},
     {"records"},
     {"analysis"},

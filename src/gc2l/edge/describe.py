@@ -1,0 +1,107 @@
+"""From a layer to the `GroupedConvolution` that it equals, or why it stays as it is."""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gc2l.edge.grouped import GroupedConvolution
+from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.ops.geometry import Geometry
+
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+def describe(layer: nn.Module) -> GroupedConvolution | str:
+    """What `layer` computes, with copies of its weights, or in words why it is left as it is.
+
+    Hooks, a type other than float32, a device other than the CPU, subclasses of the layers, and standard convolutions,
+    which the framework computes well, are left.
+    """
+    parts = _PARTS.get(type(layer))
+    if parts is None:
+        return f"it is a {type(layer).__name__}; compiled are {', '.join(kind.__name__ for kind in _PARTS)}"
+    if any(getattr(layer, hooks) for hooks in _HOOKS):
+        return "it has hooks, which would be lost"
+    weight: Any = layer.weight
+    if weight.dtype != torch.float32 or weight.device.type != "cpu":
+        return f"its weights are {weight.dtype} on {weight.device}; compiled are float32 layers on the CPU"
+    if layer.groups == 1 and type(layer) in (nn.Conv2d, GroupConv2d):
+        return "it is a standard convolution"
+    with torch.no_grad():
+        return GroupedConvolution(**(_geometry(layer) | parts(layer)))
+
+
+def _geometry(layer: Any) -> dict[str, Any]:
+    left, right, top, bottom = widths = layer._reversed_padding_repeated_twice
+    geometry = Geometry(layer.stride, (top, left), layer.dilation, layer.groups)
+    if layer.padding_mode == "zeros" and left == right and top == bottom:
+        return {"geometry": geometry}
+    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
+    return {"geometry": geometry._replace(padding=(0, 0)), "padding": tuple(widths), "padding_mode": mode}
+
+
+def _group(layer: Any) -> dict[str, Any]:
+    return {"weight": _copy(layer.weight), "bias": _copy(layer.bias)}
+
+
+def _two_level(layer: Any) -> dict[str, Any]:
+    if layer.groups == 1:
+        return {"weight": _copy(layer.dense_weight()), "bias": _copy(layer.bias)}
+    coarse = layer.coarse_weight.flatten(1)
+    return _group(layer) | {"restriction": _copy(layer.restriction_weight), "coarse": _copy(coarse)}
+
+
+def _shuffle(layer: Any) -> dict[str, Any]:
+    channels = torch.arange(layer.out_channels).view(layer.groups, -1).T.flatten()  # channel a n + b is a of group b
+    return {"weight": _copy(layer.weight), "bias": _copy(layer.dense_bias()), "outputs": channels}
+
+
+def _learnable(layer: Any) -> dict[str, Any]:
+    """Groups padded to the size of the largest, unless the dense weight has fewer numbers."""
+    inputs, outputs = (logits.softmax(1).argmax(1) for logits in (layer.input_logits, layer.output_logits))
+    sizes = [max(int(torch.bincount(of, minlength=layer.groups).max()), 1) for of in (inputs, outputs)]
+    bias = _copy(layer.bias)
+    if layer.groups * math.prod(sizes) >= layer.in_channels * layer.out_channels:
+        return {"weight": _copy(layer.dense_weight()), "bias": bias, "geometry": _one_group(layer)}
+    sources, rows = (_members(of, layer.groups, size) for of, size in zip((inputs, outputs), sizes, strict=True))
+    weight = layer.weight.new_zeros(layer.groups, sizes[1], sizes[0], *layer.kernel_size)
+    for group in range(layer.groups):
+        mine, theirs = rows[group][rows[group] >= 0], sources[group][sources[group] >= 0]
+        weight[group, : len(mine), : len(theirs)] = layer.weight[mine][:, theirs]
+    places = torch.empty(layer.out_channels, dtype=torch.long)
+    flat = rows.flatten()
+    places[flat[flat >= 0]] = (flat >= 0).nonzero().flatten()
+    return {"weight": weight.flatten(0, 1), "bias": bias, "inputs": sources.flatten(), "outputs": places}
+
+
+def _one_group(layer: Any) -> Geometry:
+    geometry: Geometry = _geometry(layer)["geometry"]
+    return geometry._replace(groups=1)
+
+
+def _members(group_of: Tensor, groups: int, size: int) -> Tensor:
+    """(groups, size) the channels of each group, then -1."""
+    members = torch.full((groups, size), -1)
+    for group in range(groups):
+        mine = (group_of == group).nonzero().flatten()
+        members[group, : len(mine)] = mine
+    return members
+
+
+def _copy(value: Tensor | None) -> Tensor | None:
+    return None if value is None else value.detach().clone().contiguous()
+
+
+_PARTS: Mapping[type[nn.Module], Callable[[Any], dict[str, Any]]] = MappingProxyType(
+    {
+        nn.Conv2d: _group,
+        GroupConv2d: _group,
+        TwoLevelGroupConv2d: _two_level,
+        ShuffleGroupConv2d: _shuffle,
+        LearnableGroupConv2d: _learnable,
+    }
+)

@@ -1,0 +1,93 @@
+"""A grouped convolution for inference, as plain tensors and settings: what every layer that can be compiled comes down to."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from gc2l.ops.geometry import Geometry
+
+TENSORS = ("weight", "restriction", "coarse", "bias", "inputs", "outputs")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GroupedConvolution:
+    """y = A x + C r x + bias, then ReLU if wanted, with groups of equal size; float32, on the CPU.
+
+    Attributes:
+        weight: A (n K, c, k_h, k_w), K filters over c channels in each of the n groups.
+        restriction: r (n m, c, k_h, k_w), or None without a coarse level.
+        coarse: C (n K, n m), or None.
+        bias: (c_out), in the order of the output, or None.
+        inputs: (n c) which input channel each group's channels are, -1 for one of zeros; None: as they come.
+        outputs: (c_out) which row of `weight` gives each output channel; None: as they come. It is None where there is
+            a coarse level.
+        geometry: stride, padding by zeros, dilation, n.
+        padding: widths (left, right, top, bottom) that are padded before, in `padding_mode`, as `F.pad` takes them.
+        relu: whether negative outputs become zero.
+    """
+
+    weight: Tensor
+    restriction: Tensor | None = None
+    coarse: Tensor | None = None
+    bias: Tensor | None = None
+    inputs: Tensor | None = None
+    outputs: Tensor | None = None
+    geometry: Geometry
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    padding_mode: str = "constant"
+    relu: bool = False
+
+    @property
+    def c_in(self) -> int:
+        """Channels of the input."""
+        own = self.weight.shape[1] * self.geometry.groups
+        return own if self.inputs is None else int(self.inputs.max()) + 1
+
+    @property
+    def c_out(self) -> int:
+        """Channels of the output."""
+        return len(self.weight if self.outputs is None else self.outputs)
+
+    @property
+    def kernel(self) -> tuple[int, int]:
+        """(k_h, k_w)."""
+        return self.weight.shape[2], self.weight.shape[3]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Those that there are, by name."""
+        return {name: value for name in TENSORS if (value := getattr(self, name)) is not None}
+
+    def padded(self, x: Tensor) -> Tensor:
+        """x with the padding that `geometry` does not have."""
+        return F.pad(x, self.padding, self.padding_mode) if any(self.padding) else x
+
+    def selected(self, x: Tensor) -> Tensor:
+        """The channels of x (N, c_in, H, W) in the order of the groups, (N, n c, H, W)."""
+        if self.inputs is None:
+            return x
+        return F.pad(x, (0, 0, 0, 0, 0, 1))[:, self.inputs]  # the last channel, -1, is zero
+
+    def filters(self) -> Tensor:
+        """The filters of A and r by group, (n, K + m, c, k_h, k_w)."""
+        parts = [self.weight] if self.restriction is None else [self.weight, self.restriction]
+        return torch.cat([part.unflatten(0, (self.geometry.groups, -1)) for part in parts], 1)
+
+    def with_relu(self) -> "GroupedConvolution":
+        """The same with ReLU."""
+        return replace(self, relu=True)
+
+    def formula(self, x: Tensor) -> Tensor:
+        """The same by the framework, in the type of x: what the compiled forms are compared with."""
+        cast = {name: value.to(x.dtype) if value.is_floating_point() else value for name, value in self.tensors().items()}
+        x = self.selected(self.padded(x))
+        y = self.geometry.convolve(x, cast["weight"], None)
+        if "coarse" in cast:
+            z = self.geometry.convolve(x, cast["restriction"], None)
+            y = y + F.conv2d(z, cast["coarse"][:, :, None, None])
+        if self.outputs is not None:
+            y = y[:, self.outputs]
+        if "bias" in cast:
+            y = y + cast["bias"][:, None, None]
+        return y.relu() if self.relu else y
