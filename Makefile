@@ -16,7 +16,7 @@ RUNS = --runs $(RESULTS)/runs
 APPROXIMATION = --approximation $(RESULTS)/approximation.csv
 READY := $(VENV)/.ready
 
-$(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/ops/cpu/*.[ch])
+$(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/ops/cpu/*.[ch] src/gc2l/edge/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "gc2l needs Python >= 3.11, $(PYTHON) is $$($(PYTHON) --version 2>&1). Choose another with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
@@ -79,6 +79,10 @@ wire: $(READY) ## Bytes that channel-parallel training sends, measured and in cl
 .PHONY: bench
 bench: $(READY) ## Measure speed against the targets: results/bench/ (QUICK=1: under three minutes; DEVICE=cuda: a GPU)
 	@$(RUN) experiments/bench$(if $(filter cuda,$(DEVICE)),_gpu).py $(if $(QUICK),--quick) $(ARGS)
+
+.PHONY: edge
+edge: $(READY) ## Inference of one image side by side with other libraries: results/inference.json (QUICK=1: under five minutes)
+	@$(RUN) experiments/edge.py $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: claims
 claims: $(READY) ## Hold every claim of the paper against the records: results/claims.md and .json

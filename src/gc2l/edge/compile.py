@@ -36,9 +36,12 @@ def compile_for_inference(network: nn.Module, *, engine: str | None = None) -> n
     """
     chosen = choose_engine(engine)
     if network.training:
-        raise ValueError("network is in training mode, where batch norm depends on the batch: call network.eval() first")
+        raise ValueError(
+            "network is in training mode, where batch norm depends on the batch: call network.eval() first"
+        )
     compiled = _without_norms(network)
-    for name, layer in list(compiled.named_modules(remove_duplicate=False)):
+    modules: list[tuple[str, nn.Module]] = list(compiled.named_modules(remove_duplicate=False))
+    for name, layer in modules:
         if not isinstance(layer, (nn.Conv2d, *ROWS)):
             continue
         described = describe(layer)
@@ -85,8 +88,8 @@ def _with_relus(network: nn.Module) -> nn.Module:
         if not isinstance(layer, InferenceConv2d) or calls.count(layer) > 1:
             continue
         last = node
-        while len(last.users) == 1 and _is(modules, *last.users, nn.Identity):
-            (last,) = last.users
+        while len(last.users) == 1 and _is(modules, next(iter(last.users)), nn.Identity):
+            last = next(iter(last.users))
         users = list(last.users)
         if len(users) == 1 and (_is(modules, users[0], nn.ReLU) or _is_relu_function(users[0])):
             described: GroupedConvolution = layer.convolution.with_relu()

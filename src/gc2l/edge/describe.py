@@ -15,11 +15,11 @@ from gc2l.ops.geometry import Geometry
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
-def describe(layer: nn.Module) -> GroupedConvolution | str:
+def describe(layer: nn.Module, *, also_standard: bool = False) -> GroupedConvolution | str:
     """What `layer` computes, with copies of its weights, or in words why it is left as it is.
 
-    Hooks, a type other than float32, a device other than the CPU, subclasses of the layers, and standard convolutions,
-    which the framework computes well, are left.
+    Layers with hooks, a type other than float32, a device other than the CPU and subclasses are left, and so are
+    standard convolutions, which the framework computes well, unless `also_standard`.
     """
     parts = _PARTS.get(type(layer))
     if parts is None:
@@ -29,7 +29,7 @@ def describe(layer: nn.Module) -> GroupedConvolution | str:
     weight: Any = layer.weight
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         return f"its weights are {weight.dtype} on {weight.device}; compiled are float32 layers on the CPU"
-    if layer.groups == 1 and type(layer) in (nn.Conv2d, GroupConv2d):
+    if layer.groups == 1 and not also_standard and type(layer) in (nn.Conv2d, GroupConv2d):
         return "it is a standard convolution"
     with torch.no_grad():
         return GroupedConvolution(**(_geometry(layer) | parts(layer)))

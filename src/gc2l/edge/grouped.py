@@ -1,4 +1,4 @@
-"""A grouped convolution for inference, as plain tensors and settings: what every layer that can be compiled comes down to."""
+"""A grouped convolution for inference as plain tensors and settings, which every compiled layer comes down to."""
 
 from dataclasses import dataclass, replace
 
@@ -80,7 +80,7 @@ class GroupedConvolution:
 
     def formula(self, x: Tensor) -> Tensor:
         """The same by the framework, in the type of x: what the compiled forms are compared with."""
-        cast = {name: value.to(x.dtype) if value.is_floating_point() else value for name, value in self.tensors().items()}
+        cast = {name: value.to(x.dtype) for name, value in self.tensors().items() if value.is_floating_point()}
         x = self.selected(self.padded(x))
         y = self.geometry.convolve(x, cast["weight"], None)
         if "coarse" in cast:

@@ -2,13 +2,13 @@
 
 Both blockings compute the same numbers for one image (1, c_in, H, W) or more, and finish with C z, bias and ReLU.
 
-"pack": the published one. The padded input is packed as (n, N, c/ic, H, ic, W), the weights as (n, K/oc, c/ic, k_h, k_w,
-ic, oc) with ic and oc the largest divisors up to a vector, the output is (n, N, K/oc, H', W', oc): parallel over all but
-the last two, a tile of W' in registers, vectorised over oc.
+"pack": the published one. The padded input is packed as (n, N, c/ic, H, ic, W), the weights as (n, K/oc, c/ic, k_h,
+k_w, ic, oc) with ic and oc the largest divisors up to a vector, the output is (n, N, K/oc, H', W', oc): parallel over
+all but the last two, a tile of W' in registers, vectorised over oc.
 
-"row": for few channels in a group, vectorised over the output's pixels. The input is copied once for each column of the
-kernel, shifted, so that the rows of a copy are as long as those of the output and what a tap sees is one run of numbers.
-A kernel of one pixel is then a small product for each group.
+"row": for few channels in a group, vectorised over the output's pixels. The input is copied once for each column of
+the kernel, shifted, so that the rows of a copy are as long as those of the output and what a tap sees is one run of
+numbers. A kernel of one pixel is then a small product for each group.
 """
 
 from collections.abc import Callable
@@ -222,14 +222,13 @@ def _schedule_rows(schedule: Any, tiles: Tiles, lanes: int) -> None:
 
 
 def _row_by_row(schedule: Any, name: str, lanes: int) -> None:
-    b, o, h, w = schedule.get_loops(schedule.get_sblock(name))
+    b, o, _, w = schedule.get_loops(schedule.get_sblock(name))
     _vectorize(schedule, w, lanes)
     schedule.parallel(schedule.fuse(b, o))
 
 
 def _vectorize(schedule: Any, loop: Any, lanes: int) -> None:
-    outer, inner = schedule.split(loop, [None, lanes])
-    schedule.vectorize(inner)
+    schedule.vectorize(schedule.split(loop, [None, lanes])[1])
 
 
 def _or_zero(sizes: Sizes, x: Any, b: Any, c: Any, h: Any, w: Any) -> Any:

@@ -60,23 +60,26 @@ class CompiledKernel:
 
     def __init__(self, convolution: GroupedConvolution) -> None:
         self.convolution = convolution
+        loaded = library()
+        assert loaded is not None
+        self._convolve = loaded.gc2l_edge_convolve
         self._plans: dict[tuple[int, int, int], tuple[_Convolution, list[Tensor]]] = {}
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The output (N, c_out, H', W') for x (N, c_in, H, W), contiguous."""
+        """The output (N, c_out, H', W') for x (N, c_in, H, W)."""
         x = self.convolution.padded(x).contiguous()
-        size = (len(x), x.shape[2], x.shape[3])
-        if size not in self._plans:
-            self._plans[size] = _plan(self.convolution, x)
-        plan, _ = self._plans[size]
+        size = x.shape[0], x.shape[2], x.shape[3]
+        found = self._plans.get(size)
+        if found is None:
+            found = self._plans[size] = _plan(self.convolution, x)
+        plan, _ = found
         y = x.new_empty(size[0], plan.c_out, plan.out_height, plan.out_width)
         threads = torch.get_num_threads()
-        scratch = x.new_empty(threads * plan.channels * plan.plane + size[0] * plan.k * plan.out_height * plan.out_width)
+        copies = threads * plan.channels * plan.plane
+        needed = copies + size[0] * plan.k * plan.out_height * plan.out_width
+        scratch = x.new_empty(needed) if needed else x  # the library does not touch it then
         first = scratch.data_ptr()
-        coarse = first + 4 * threads * plan.channels * plan.plane
-        loaded = library()
-        assert loaded is not None
-        loaded.gc2l_edge_convolve(ctypes.addressof(plan), x.data_ptr(), y.data_ptr(), coarse, first, threads)
+        self._convolve(ctypes.addressof(plan), x.data_ptr(), y.data_ptr(), first + 4 * copies, first, threads)
         return y
 
 

@@ -82,10 +82,7 @@ class InferenceConv2d(nn.Module):
             raise ValueError(f"x has the shape {tuple(x.shape)}; it must be (N, {self.in_channels}, H, W) or without N")
         if x.requires_grad and torch.is_grad_enabled():
             raise ValueError("x requires gradients, which a compiled network has not: call it under torch.no_grad()")
-        images = x if x.dim() == 4 else x[None]
-        with torch.no_grad():
-            y = self._compute(images)
-        return y if x.dim() == 4 else y[0]
+        return self._compute(x) if x.dim() == 4 else self._compute(x[None])[0]
 
     def _compute(self, x: Tensor) -> Tensor:
         if self._kernel is None:
@@ -106,12 +103,12 @@ class InferenceConv2d(nn.Module):
         }
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, Tensor], engine: Engine) -> "InferenceConv2d":
+    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, Any], engine: Engine) -> "InferenceConv2d":
         """The layer that `settings` and its tensors describe."""
-        pairs = (tuple(settings[name]) for name in ("stride", "zeros", "dilation"))
+        stride, zeros, dilation = (tuple(settings[name]) for name in ("stride", "zeros", "dilation"))
         convolution = GroupedConvolution(
-            **tensors,  # type: ignore[arg-type]
-            geometry=Geometry(*pairs, settings["groups"]),  # type: ignore[arg-type]
+            **tensors,
+            geometry=Geometry(stride, zeros, dilation, settings["groups"]),
             padding=tuple(settings["padding"]),
             padding_mode=settings["padding_mode"],
             relu=settings["relu"],

@@ -1,20 +1,62 @@
 """The convolution of `gspc` compiled by Apache TVM, for this processor or another."""
 
+import os
 from functools import cache
 from typing import Any
 
+# TVM takes half of the processors for the second threads of the others, and this bound is read when it is loaded.
+os.environ.setdefault("TVM_NUM_THREADS", str(os.cpu_count() or 1))
+
 import torch
 import tvm
-from torch import Tensor
+from torch import Tensor, nn
+from tvm import te, topi
 from tvm.target import codegen
 
-from gc2l.edge.gspc import LANES, Sizes, Tiles, default_tiles, scheduled
 from gc2l.edge.grouped import GroupedConvolution
+from gc2l.edge.gspc import LANES, Sizes, Tiles, default_tiles, scheduled
 
 
 def host_target() -> Any:
     """LLVM for this processor."""
     return tvm.target.Target({"kind": "llvm", "mcpu": codegen.llvm_get_system_cpu()})
+
+
+def set_threads(count: int) -> None:
+    """How many threads TVM's functions use, at most as many as there are processors."""
+    tvm.get_global_func("runtime.config_threadpool")(1, count)
+
+
+def compile_unscheduled(layer: nn.Conv2d, shape: tuple[int, ...]) -> Any:
+    """The function (x, weight, bias, y) of TVM's own library for `layer`, as it is lowered without a schedule."""
+    x = te.placeholder(shape, name="x")
+    weight = te.placeholder(tuple(layer.weight.shape), name="weight")
+    bias = te.placeholder((layer.out_channels,), name="bias")
+    conv = topi.nn.group_conv2d_nchw(x, weight, layer.stride, layer.padding, layer.dilation, layer.groups)
+    y = te.compute(conv.shape, lambda b, o, h, w: conv[b, o, h, w] + bias[o], "y")
+    function = te.create_prim_func([x, weight, bias, y]).with_attr("global_symbol", "main")
+    return tvm.compile(tvm.IRModule({"main": function}), target=host_target())["main"]
+
+
+def assembly(sizes: Sizes, blocking: str, target: dict[str, Any], lanes: int) -> str:
+    """The assembly of the convolution for another processor, such as {"kind": "llvm", "mtriple": "aarch64-linux-gnu"}.
+
+    Args:
+        sizes: of the convolution.
+        blocking: one of `gspc.BLOCKINGS`.
+        target: as TVM describes it.
+        lanes: numbers in one of its vectors.
+
+    Raises:
+        ValueError: a target that the installed TVM has no code for.
+    """
+    try:
+        made = tvm.target.Target(target)
+        module = tvm.compile(scheduled(sizes, blocking, default_tiles(sizes, blocking, lanes), lanes), target=made).mod
+    except Exception as error:
+        # TVM raises errors of its own kinds.
+        raise ValueError(f"target={target} cannot be compiled by TVM {tvm.__version__}: {error}") from error
+    return str(module.inspect_source("asm"))
 
 
 def sizes_of(of: GroupedConvolution, shape: tuple[int, ...]) -> Sizes:
@@ -39,7 +81,7 @@ def sizes_of(of: GroupedConvolution, shape: tuple[int, ...]) -> Sizes:
 
 
 def default_blocking(sizes: Sizes) -> str:
-    """"row" wherever filters would not fill the vectors."""
+    """ "row" wherever filters would not fill the vectors."""
     return "pack" if sizes.rows % LANES == 0 and sizes.kernel != (1, 1) else "row"
 
 
@@ -89,5 +131,7 @@ class TvmKernel:
 def pack(of: GroupedConvolution, tiles: Tiles) -> Tensor:
     """A and r as `gspc.packed_weight_shape` says."""
     both = of.filters()  # (n, K + m, c, k_h, k_w)
-    blocks = both.unflatten(1, (-1, tiles.filters)).unflatten(3, (-1, tiles.inputs))  # (n, K/oc, oc, c/ic, ic, k_h, k_w)
+    blocks = both.unflatten(1, (-1, tiles.filters)).unflatten(
+        3, (-1, tiles.inputs)
+    )  # (n, K/oc, oc, c/ic, ic, k_h, k_w)
     return blocks.permute(0, 1, 3, 5, 6, 4, 2).contiguous()

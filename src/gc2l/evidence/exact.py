@@ -13,7 +13,7 @@ from gc2l.cells import Preset
 from gc2l.models import paper_parameter_counts
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
 from gc2l.paper import reported_rows
-from gc2l.records import read_scaling, read_wire
+from gc2l.records import read_inference, read_scaling, read_wire
 
 GROUPS = (2, 4, 8, 16)
 KERNELS = ((3, 1, 1), (3, 2, 1), (1, 2, 0))
@@ -35,7 +35,7 @@ def gather_evidence(
         presets: the scales.
         index: the records.
         approximations: of trained networks.
-        measured: folder of what `make table2` and `make wire` measured.
+        measured: folder of what `make table2`, `make wire` and `make edge` measured.
 
     Raises:
         ValueError: a file there that is no valid record.
@@ -49,6 +49,7 @@ def gather_evidence(
         approximations=approximations,
         scaling=tuple(read_scaling(measured / "table2")),
         wire=read_wire(measured / "wire.json"),
+        inference=read_inference(measured / "inference.json"),
     )
 
 

@@ -3,6 +3,7 @@
 from gc2l.files import write_atomically
 from gc2l.records.assemble import make_record
 from gc2l.records.environment import Environment, describe_environment
+from gc2l.records.inference import InferenceRecord, InferenceTime, Refusal, read_inference
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
 from gc2l.records.measurement import Measurement, save_measurement
 from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Split, Timing, Work, read_scaling
@@ -18,11 +19,14 @@ __all__ = [
     "Epoch",
     "Execution",
     "Hardware",
+    "InferenceRecord",
+    "InferenceTime",
     "Interval",
     "LinkTime",
     "Measurement",
     "RanksTime",
     "Record",
+    "Refusal",
     "RunStore",
     "ScalingRecord",
     "Score",
@@ -35,6 +39,7 @@ __all__ = [
     "Work",
     "describe_environment",
     "make_record",
+    "read_inference",
     "read_record",
     "read_scaling",
     "read_wire",

@@ -3,7 +3,7 @@
 To add a claim, write its `Claim` into the file of its subject. The decision rules stand in `verdict.RULES`.
 """
 
-from gc2l.analysis.claims import exact, parallel, pending, trained_errors, trained_layers
+from gc2l.analysis.claims import exact, inference, parallel, trained_errors, trained_layers
 from gc2l.analysis.claims.approximation import approximation_errors
 from gc2l.analysis.claims.claim import Claim, Deviation, Evidence, Finding
 from gc2l.analysis.claims.network_approximation import Approximation, read_approximations
@@ -12,7 +12,7 @@ from gc2l.analysis.claims.verdict import Verdict
 
 CLAIMS: tuple[Claim, ...] = tuple(
     sorted(
-        (*exact.CLAIMS, *parallel.CLAIMS, *pending.CLAIMS, *trained_errors.CLAIMS, *trained_layers.CLAIMS),
+        (*exact.CLAIMS, *inference.CLAIMS, *parallel.CLAIMS, *trained_errors.CLAIMS, *trained_layers.CLAIMS),
         key=lambda claim: claim.id,
     )
 )

@@ -8,7 +8,7 @@ from gc2l.analysis.claims.verdict import Part, Verdict, combine
 from gc2l.analysis.selection import RunIndex, Scale
 from gc2l.cells import Preset
 from gc2l.paper import reported_rows
-from gc2l.records import Record, ScalingRecord, WireRecord
+from gc2l.records import InferenceRecord, Record, ScalingRecord, WireRecord
 
 Convolution = tuple[str, int]
 """A variant and its number of groups."""
@@ -41,6 +41,7 @@ class Evidence:
         approximations: of trained SC networks.
         scaling: measured step times of channel-parallel training, one record a machine.
         wire: bytes counted in channel-parallel training; None before they were.
+        inference: times of grouped layers; None before they were taken.
     """
 
     presets: Mapping[str, Preset]
@@ -50,6 +51,7 @@ class Evidence:
     approximations: tuple[Approximation, ...]
     scaling: tuple[ScalingRecord, ...] = ()
     wire: WireRecord | None = None
+    inference: InferenceRecord | None = None
 
     def scales(self, table: str) -> tuple["ScaleRuns", ...]:
         """Every preset's column that stands for a column of `table` and has at least one record in it."""

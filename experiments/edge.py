@@ -1,0 +1,96 @@
+"""Inference of one image on the CPU, side by side: ours, GSPC as published, and the libraries of today.
+
+    python experiments/edge.py --quick
+
+Layers and networks, one and two threads, float32. Every output is compared with float64. The libraries are optional
+(pip install 'gc2l[edge-bench]'), absent ones are named. Times of one thread are processor time. The record is
+results/inference.json, the figure results/figures/inference_vs_groups.svg.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+import tyro
+
+from gc2l.analysis.figures.inference import inference_against_groups
+from gc2l.analysis.figures.style import to_bytes
+from gc2l.analysis.inference import inference_tables
+from gc2l.bench.inference import LIBRARIES, installed, layer_cases, measure, network_case
+from gc2l.campaign.run import REPOSITORY
+from gc2l.campaign.script import run_script
+from gc2l.records import InferenceRecord, save_measurement, write_atomically
+from gc2l.records.environment import describe_environment
+
+SIZES = {"wide_resnet_28_10": 32, "mobilenet_v2": 224}
+QUICK_LAYERS = ("160->160 3x3 @32", "320->320 3x3 @16", "640->640 3x3 @8", "96->576 1x1 @14")
+
+
+def main(
+    quick: bool = False,
+    groups: tuple[int, ...] = (1, 2, 4, 8, 16),
+    threads: tuple[int, ...] = (1, 2),
+    libraries: tuple[str, ...] = tuple(LIBRARIES),
+    turns: int = 9,
+    output: Path = Path("results"),
+) -> int:
+    """Measure, print, write.
+
+    Args:
+        quick: four layers and the wide network, n = 1, 8, 16, without the libraries that take seconds for each case.
+        groups: numbers of groups.
+        threads: numbers of CPU threads.
+        libraries: keys of `gc2l.bench.inference.LIBRARIES`.
+        turns: how often the libraries take turns.
+        output: folder of the record and the figure.
+    """
+    torch.manual_seed(0)
+    torch.set_grad_enabled(False)
+    found, absent = installed(libraries)
+    if quick:
+        groups, turns = (1, 8, 16), min(turns, 7)
+        for name in [name for name in found if LIBRARIES[name].slow]:
+            absent[name] = f"takes seconds for each case ({found.pop(name)}): without --quick"
+    for name, reason in absent.items():
+        print(f"{name} left out: {reason}", file=sys.stderr)
+    cases = [
+        case
+        for network, size in SIZES.items()
+        for case in layer_cases(network, size, groups, QUICK_LAYERS if quick else None)
+    ]
+    cases += [
+        network_case(network, size, variant, n)
+        for network, size in SIZES.items()
+        if not (quick and network == "mobilenet_v2")
+        for n in groups
+        if (n == 16 or not quick) and n > 1 and not (network == "mobilenet_v2" and n > 8)
+        for variant in ("gc", "gc2l")
+    ]
+    times, refusals = [], []
+    for count in threads:
+        for case in cases:
+            print(f"{count} threads: {case.name}, {case.variant}, n = {case.groups}", file=sys.stderr)
+            measured, refused = measure(case, list(found), count, turns, lambda line: print(line, file=sys.stderr))
+            times += measured
+            refusals += refused
+    environment = describe_environment(REPOSITORY)
+    record = InferenceRecord(
+        commit=environment.commit,
+        dirty=environment.dirty,
+        versions=environment.versions,
+        hardware=environment.hardware,
+        clock="one thread: processor time; two: the wall's",
+        libraries=found,
+        absent=absent,
+        times=tuple(times),
+        refusals=tuple(refusals),
+    )
+    save_measurement(record, output / "inference.json")
+    figure = inference_against_groups(record)
+    write_atomically(output / "figures" / "inference_vs_groups.svg", to_bytes(figure, "svg"))
+    print(inference_tables(record), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(lambda: tyro.cli(main, description=__doc__))
