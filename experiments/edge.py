@@ -21,6 +21,7 @@ from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
 from gc2l.records import InferenceRecord, save_measurement, write_atomically
 from gc2l.records.environment import describe_environment
+from gc2l.training.allocator import keep_freed_memory
 
 SIZES = {"wide_resnet_28_10": 32, "mobilenet_v2": 224}
 QUICK_LAYERS = ("160->160 3x3 @32", "320->320 3x3 @16", "640->640 3x3 @8", "96->576 1x1 @14")
@@ -46,6 +47,7 @@ def main(
     """
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
+    keep_freed_memory()  # else every output is paged in anew
     found, absent = installed(libraries)
     if quick:
         groups, turns = (1, 8, 16), min(turns, 7)

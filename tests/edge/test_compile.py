@@ -1,0 +1,228 @@
+import copy
+import logging
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+
+from gc2l.edge import InferenceConv2d, compile_for_inference, kernel, layer, load_compiled, save_compiled
+from gc2l.models import build_model, paper_network, wide_resnet_cifar
+from gc2l.nn import TwoLevelGroupConv2d, make_conv
+
+RELATIVE = 1e-4
+
+
+@pytest.fixture(params=["c", "tvm"])
+def engine(request):
+    if request.param == "c" and kernel.library() is None:
+        pytest.skip("no compiled library, or no AVX-512")
+    if request.param == "tvm":
+        pytest.importorskip("tvm")
+    return request.param
+
+
+def trained(network):
+    """Norms as after training: with weights and statistics that folding must not lose."""
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            for value, low, high in ((part.weight, 0.5, 2), (part.running_var, 0.5, 2), (part.bias, -1, 1)):
+                nn.init.uniform_(value, low, high)
+            nn.init.uniform_(part.running_mean, -1, 1)
+    return network.eval()
+
+
+def deviation(found, network, x):
+    with torch.no_grad():
+        expected = copy.deepcopy(network).double()(x.double())
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.fixture(autouse=True)
+def inference():
+    torch.manual_seed(0)
+    with torch.no_grad():
+        yield
+
+
+class Small(nn.Module):
+    """A layer of every variant, 3 x 3 and 1 x 1, with norms and ReLUs before and after."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential()
+        for name in ("gc", "gc2l", "shuffle", "flgc"):
+            self.layers.append(make_conv(name, 12, 12, 3, groups=4, padding=1, bias=name == "gc"))
+            self.layers.append(nn.BatchNorm2d(12))
+            self.layers.append(nn.ReLU())
+            self.layers.append(make_conv(name, 12, 12, 1, groups=4, stride=1))
+        self.last = nn.Conv2d(12, 8, 3, groups=2, padding=1, padding_mode="reflect")
+
+    def forward(self, x):
+        return F.relu(self.last(self.layers(x))) + 1
+
+
+def test_a_compiled_network_computes_the_same(engine):
+    network, x = trained(Small()), torch.randn(1, 12, 7, 9)
+    compiled = compile_for_inference(network, engine=engine)
+    assert deviation(compiled(x), network, x) < RELATIVE
+    kinds = [type(part) for part in compiled.modules()]
+    assert kinds.count(InferenceConv2d) == 9
+    assert nn.BatchNorm2d not in kinds
+    assert nn.ReLU not in kinds
+    assert sum(part.convolution.relu for part in compiled.modules() if isinstance(part, InferenceConv2d)) == 5
+    assert torch.equal(copy.deepcopy(compiled)(x), compiled(x))
+
+
+@pytest.mark.parametrize("variant", ["gc", "gc2l", "shuffle", "flgc"])
+@pytest.mark.parametrize("name", ["wide_resnet_10_1", "mobilenet_v2"])
+def test_networks_of_the_paper(name, variant):
+    if kernel.library() is None:
+        pytest.skip("TVM takes a second for each of the layers")
+    network, x = trained(build_model(paper_network(name, variant, 4), 5)), torch.randn(1, 3, 32, 32)
+    compiled = compile_for_inference(network)
+    assert deviation(compiled(x), network, x) < RELATIVE
+    assert any(isinstance(part, InferenceConv2d) for part in compiled.modules())
+
+
+def test_the_network_itself_stays(engine):
+    network = trained(nn.Sequential(make_conv("gc2l", 8, 8, 3, groups=2), nn.BatchNorm2d(8)))
+    before = copy.deepcopy(network.state_dict())
+    compile_for_inference(network, engine=engine)
+    assert isinstance(network[0], TwoLevelGroupConv2d)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_a_single_layer(engine):
+    conv = make_conv("shuffle", 6, 9, 3, groups=3, bias=True).eval()
+    x = torch.randn(6, 5, 6)
+    compiled = compile_for_inference(conv, engine=engine)
+    assert deviation(compiled(x), conv, x) < RELATIVE
+    assert compiled(torch.empty(0, 6, 5, 6)).shape == (0, 9, 3, 4)
+
+
+def test_groups_of_flgc_may_be_empty_and_uneven(engine):
+    conv = make_conv("flgc", 7, 5, 3, groups=3, padding=1, bias=True).eval()
+    conv.input_logits.copy_(torch.eye(3)[[0, 0, 0, 0, 1, 1, 1]])
+    conv.output_logits.copy_(torch.eye(3)[[0, 2, 1, 1, 2]])
+    x = torch.randn(2, 7, 4, 4)
+    assert deviation(compile_for_inference(conv, engine=engine)(x), conv, x) < RELATIVE
+
+
+def test_a_relu_that_is_not_alone_stays(engine):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = make_conv("gc", 4, 4, 1, groups=2)
+
+        def forward(self, x):
+            y = self.conv(x)
+            return F.relu(y) + y
+
+    network, x = Two().eval(), torch.randn(1, 4, 3, 3)
+    compiled = compile_for_inference(network, engine=engine)
+    assert not compiled.conv.convolution.relu
+    assert deviation(compiled(x), network, x) < RELATIVE
+
+
+def test_a_network_that_cannot_be_traced_keeps_its_norms(engine, caplog):
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = make_conv("gc", 4, 4, 1, groups=2), nn.BatchNorm2d(4)
+
+        def forward(self, x):
+            return F.relu(self.norm(self.conv(x))) if x.sum() > 0 else x
+
+    network, x = trained(Branching()), torch.rand(1, 4, 3, 3)
+    with caplog.at_level(logging.INFO):
+        compiled = compile_for_inference(network, engine=engine)
+    assert "cannot trace" in caplog.text
+    assert isinstance(compiled.conv, InferenceConv2d)
+    assert deviation(compiled(x), network, x) < RELATIVE
+
+
+def test_what_is_left_is_named(engine, caplog):
+    class Own(nn.Conv2d):
+        pass
+
+    hooked = nn.Conv2d(4, 4, 1, groups=2)
+    hooked.register_forward_hook(lambda *_: None)
+    network = nn.Sequential(
+        nn.Conv2d(4, 4, 1), Own(4, 4, 1, groups=2), hooked, make_conv("gc", 4, 4, 1, groups=2).double()
+    ).eval()
+    with caplog.at_level(logging.INFO):
+        compile_for_inference(network, engine=engine)
+    lines = {line for line in caplog.messages if line.startswith("left ")}
+    for reason in ("left 0: it is a standard", "left 1: it is a Own", "left 2: it has hooks", "left 3: its weights are"):
+        assert any(line.startswith(reason) for line in lines), lines
+
+
+def test_bad_input_is_named(engine):
+    conv = compile_for_inference(make_conv("gc", 4, 4, 1, groups=2).eval(), engine=engine)
+    with pytest.raises(TypeError, match="float64"):
+        conv(torch.ones(1, 4, 2, 2, dtype=torch.float64))
+    with pytest.raises(ValueError, match=r"\(1, 3, 2, 2\)"):
+        conv(torch.ones(1, 3, 2, 2))
+    with torch.enable_grad(), pytest.raises(ValueError, match="no_grad"):
+        conv(torch.ones(1, 4, 2, 2, requires_grad=True))
+    with pytest.raises(ValueError, match="training mode"):
+        compile_for_inference(nn.Sequential(make_conv("gc", 4, 4, 1, groups=2)), engine=engine)
+    with pytest.raises(ValueError, match="engine='xla'"):
+        compile_for_inference(nn.Sequential().eval(), engine="xla")
+
+
+def test_without_library_and_tvm_the_extra_is_named_and_the_network_runs(monkeypatch):
+    monkeypatch.setattr(kernel, "library", lambda: None)
+    monkeypatch.setattr(layer, "find_spec", lambda name: None)
+    network = wide_resnet_cifar(10, 1, "gc2l", 4).eval()
+    with pytest.raises(ImportError, match=r"pip install 'gc2l\[edge\]'"):
+        compile_for_inference(network)
+    with pytest.raises(ImportError, match="AVX-512"):
+        compile_for_inference(network, engine="c")
+    assert network(torch.randn(1, 3, 8, 8)).shape == (1, 10)
+
+
+def test_the_library_comes_before_tvm(monkeypatch):
+    monkeypatch.setattr(layer, "find_spec", lambda name: "there")
+    monkeypatch.setattr(kernel, "library", lambda: "there")
+    assert layer.choose_engine() == "c"
+    monkeypatch.setattr(kernel, "library", lambda: None)
+    assert layer.choose_engine() == "tvm"
+
+
+def test_new_weights_are_packed_anew(engine):
+    conv = compile_for_inference(make_conv("gc", 4, 4, 1, groups=2).eval(), engine=engine)
+    x = torch.randn(1, 4, 3, 3)
+    first = conv(x)
+    conv.load_state_dict({name: 2 * value for name, value in conv.state_dict().items()})
+    assert torch.allclose(conv(x), 2 * first)
+
+
+def test_a_saved_network_is_the_same(engine, tmp_path):
+    network, x = trained(Small()), torch.randn(1, 12, 5, 6)
+    compiled = compile_for_inference(network, engine=engine)
+    save_compiled(compiled, tmp_path / "network.safetensors")
+    loaded = load_compiled(tmp_path / "network.safetensors", Small().eval(), engine=engine)
+    assert torch.equal(loaded(x), compiled(x))
+    single = compile_for_inference(network.layers[0], engine=engine)
+    save_compiled(single, tmp_path / "layer.safetensors")
+    loaded = load_compiled(tmp_path / "layer.safetensors", copy.deepcopy(network.layers[0]), engine=engine)
+    assert torch.equal(loaded(x), single(x))
+
+
+def test_another_architecture_is_named(engine, tmp_path):
+    path = tmp_path / "network.safetensors"
+    save_compiled(compile_for_inference(nn.Sequential(make_conv("gc", 4, 4, 1, groups=2)).eval(), engine=engine), path)
+    for conv, word in ((nn.Conv2d(4, 4, 1), "'0' is compiled"), (make_conv("gc", 4, 8, 1, groups=2), "c_out=4, not 8")):
+        with pytest.raises(ValueError, match=word):
+            load_compiled(path, nn.Sequential(conv).eval(), engine=engine)
+    save_file({"x": torch.ones(1)}, path)
+    with pytest.raises(ValueError, match="format=None"):
+        load_compiled(path, nn.Sequential().eval(), engine=engine)
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="no safetensors file"):
+        load_compiled(path, nn.Sequential().eval(), engine=engine)
+    with pytest.raises(ValueError, match="no compiled layer"):
+        save_compiled(nn.Sequential(), path)

@@ -1,0 +1,145 @@
+"""The compiled convolutions against plain loops over groups in float64, for shapes that nobody chose."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from gc2l.edge import kernel
+from gc2l.edge.grouped import GroupedConvolution
+from gc2l.ops.geometry import Geometry
+
+HAS_LIBRARY = kernel.library() is not None
+TOLERANCE = 1e-5  # of sums of a few hundred float32 products
+
+
+def group_by_group(of, x):
+    """The definition, with one standard convolution for each group."""
+    n = of.geometry.groups
+    x = F.pad(x, of.padding, of.padding_mode).double()
+    if of.inputs is not None:
+        x = torch.stack([x[:, i] if i >= 0 else torch.zeros_like(x[:, 0]) for i in of.inputs.tolist()], 1)
+    settings = of.geometry.stride, of.geometry.padding, of.geometry.dilation
+
+    def each(weight):
+        pieces = zip(x.chunk(n, 1), weight.double().chunk(n), strict=True)
+        return torch.cat([F.conv2d(part, filters, None, *settings) for part, filters in pieces], 1)
+
+    y = each(of.weight)
+    if of.coarse is not None:
+        y = y + torch.einsum("oi,bihw->bohw", of.coarse.double(), each(of.restriction))
+    if of.outputs is not None:
+        y = y[:, of.outputs]
+    if of.bias is not None:
+        y = y + of.bias.double()[:, None, None]
+    return y.clamp(min=0) if of.relu else y
+
+
+def error(found, expected):
+    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1e-3))
+
+
+@st.composite
+def convolutions(draw, most_filters=14):
+    def pair(low, high):
+        return draw(st.integers(low, high)), draw(st.integers(low, high))
+
+    n, channels, filters = draw(st.integers(1, 5)), draw(st.integers(1, 6)), draw(st.integers(1, most_filters))
+    m, kernel_size = draw(st.sampled_from((0, 0, 1, 2))), pair(1, 4)
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 1000)))
+
+    def numbers(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    optional = {}
+    if draw(st.booleans()):
+        optional["bias"] = numbers(n * filters)
+    if m:
+        optional |= {"restriction": numbers(n * m, channels, *kernel_size), "coarse": numbers(n * filters, n * m)}
+    elif draw(st.booleans()):
+        optional["outputs"] = torch.randperm(n * filters, generator=generator)
+    if draw(st.booleans()):
+        inputs = torch.randperm(n * channels, generator=generator)
+        if draw(st.booleans()) and n * channels > 1:
+            inputs[inputs == inputs.argmin()] = -1  # one channel of zeros; the largest number says how many there are
+        optional["inputs"] = inputs
+    if draw(st.booleans()):
+        optional |= {"padding": (1, 0, 2, 1), "padding_mode": "replicate"}
+    of = GroupedConvolution(
+        weight=numbers(n * filters, channels, *kernel_size),
+        geometry=Geometry(pair(1, 3), pair(0, 3), pair(1, 3), n),
+        relu=draw(st.booleans()),
+        **optional,
+    )
+    return of, numbers(draw(st.integers(1, 2)), of.c_in, draw(st.integers(10, 20)), draw(st.integers(10, 40)))
+
+
+@pytest.mark.skipif(not HAS_LIBRARY, reason="no compiled library, or no AVX-512")
+@settings(deadline=None, max_examples=120)
+@given(convolutions(), st.integers(1, 3))
+def test_library_computes_the_definition(drawn, threads):
+    of, x = drawn
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = kernel.CompiledKernel(of)(x)
+    finally:
+        torch.set_num_threads(before)
+    expected = group_by_group(of, x)
+    assert found.shape == expected.shape
+    assert error(found, expected) < TOLERANCE
+    assert error(of.formula(x.double()), expected) < 1e-12
+
+
+@pytest.mark.parametrize("blocking", ["pack", "row"])
+@settings(deadline=None, max_examples=3, derandomize=True)
+@given(convolutions(most_filters=17))
+def test_tvm_computes_the_definition(blocking, drawn):
+    pytest.importorskip("tvm")
+    from gc2l.edge.tvm_kernel import TvmKernel  # noqa: PLC0415
+
+    of, x = drawn
+    assert error(TvmKernel(of, blocking)(x), group_by_group(of, x)) < TOLERANCE
+
+
+@pytest.mark.skipif(not HAS_LIBRARY, reason="no compiled library, or no AVX-512")
+def test_library_keeps_infinities_and_nan_apart():
+    weight = torch.eye(4)[:, :, None, None].reshape(2, 2, 4)[:, :, :2].reshape(4, 2, 1, 1).contiguous()
+    of = GroupedConvolution(weight=weight, geometry=Geometry(groups=2), relu=True)
+    x = torch.tensor([float("nan"), 1, -1, float("inf")]).view(1, 4, 1, 1)
+    assert torch.equal(kernel.CompiledKernel(of)(x).isnan(), of.formula(x).isnan())
+
+
+@pytest.mark.skipif(not HAS_LIBRARY, reason="no compiled library, or no AVX-512")
+def test_an_image_smaller_than_the_kernel_is_named():
+    of = GroupedConvolution(weight=torch.ones(2, 1, 3, 3), geometry=Geometry(groups=2))
+    with pytest.raises(ValueError, match="2 x 5 pixels is smaller than the kernel"):
+        kernel.CompiledKernel(of)(torch.ones(1, 2, 2, 5))
+
+
+def test_tiles_do_not_waste_filters():
+    assert kernel.filters_in_a_tile(10, 1024) == 10
+    assert kernel.filters_in_a_tile(40, 64) == 10
+
+
+@pytest.mark.parametrize("blocking", ["pack", "row"])
+def test_other_processors_get_vector_code(blocking):
+    pytest.importorskip("tvm")
+    from gc2l.edge.gspc import Sizes  # noqa: PLC0415
+    from gc2l.edge.tvm_kernel import assembly  # noqa: PLC0415
+
+    sizes = Sizes(1, 8, 8, 2, 4, 8, 0, (3, 3), (1, 1), (1, 1), (1, 1), (8, 8), relu=True)
+    target = {"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a76"}
+    assert assembly(sizes, blocking, target, 4).count(".4s") > 50
+    with pytest.raises(ValueError, match="cannot be compiled by TVM"):
+        assembly(sizes, blocking, {"kind": "abacus"}, 4)
+
+
+def test_an_unknown_blocking_is_named():
+    pytest.importorskip("tvm")
+    from gc2l.edge.gspc import Sizes, Tiles, scheduled  # noqa: PLC0415
+
+    sizes = Sizes(1, 4, 4, 1, 1, 1, 0, (1, 1), (1, 1), (0, 0), (1, 1), (4, 4), relu=False)
+    with pytest.raises(ValueError, match="blocking='tile'"):
+        scheduled(sizes, "tile", Tiles(1, 1, 1))
