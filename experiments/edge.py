@@ -2,9 +2,12 @@
 
     python experiments/edge.py --quick
 
-Layers and networks, one and two threads, float32. Every output is compared with float64. The libraries are optional
-(pip install 'gc2l[edge-bench]'), absent ones are named. Times of one thread are processor time. The record is
-results/inference.json, the figure results/figures/inference_vs_groups.svg.
+Layers and networks, one and two threads, float32. Every output is compared with float64. Times of one thread are
+processor time. The libraries are optional, absent ones are named:
+
+    pip install apache-tvm onnxruntime openvino ai-edge-litert flatbuffers ncnn MNN executorch
+
+The record is results/inference.json, the figure results/figures/inference_vs_groups.svg.
 """
 
 import sys
@@ -74,7 +77,7 @@ def main(
             print(f"{count} threads: {case.name}, {case.variant}, n = {case.groups}", file=sys.stderr)
             measured, refused = measure(case, list(found), count, turns, lambda line: print(line, file=sys.stderr))
             times += measured
-            refusals += refused
+            refusals += [one for one in refused if one not in refusals]
     environment = describe_environment(REPOSITORY)
     record = InferenceRecord(
         commit=environment.commit,

@@ -27,7 +27,7 @@ class Arguments:
     Attributes:
         runs: folder of the records.
         approximation: what was measured on trained weights.
-        measured: folder of what make table2 and make wire measured.
+        measured: folder of what make table2, make wire and make edge measured.
         output: the page.
     """
 

@@ -155,7 +155,12 @@ def test_what_is_left_is_named(engine, caplog):
     with caplog.at_level(logging.INFO):
         compile_for_inference(network, engine=engine)
     lines = {line for line in caplog.messages if line.startswith("left ")}
-    for reason in ("left 0: it is a standard", "left 1: it is a Own", "left 2: it has hooks", "left 3: its weights are"):
+    for reason in (
+        "left 0: it is a standard",
+        "left 1: it is a Own",
+        "left 2: it has hooks",
+        "left 3: its weights are",
+    ):
         assert any(line.startswith(reason) for line in lines), lines
 
 

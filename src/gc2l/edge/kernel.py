@@ -89,7 +89,9 @@ def _plan(of: GroupedConvolution, x: Tensor) -> tuple[_Convolution, list[Tensor]
     n, channels, (height, width) = geometry.groups, of.weight.shape[1], (x.shape[2], x.shape[3])
     out_height, out_width = geometry.output_size((height, width), of.kernel)
     if out_height < 1 or out_width < 1:
-        raise ValueError(f"an input of {height} x {width} pixels is smaller than the kernel {of.kernel} with {geometry}")
+        raise ValueError(
+            f"an input of {height} x {width} pixels is smaller than the kernel {of.kernel} with {geometry}"
+        )
     pixels = out_height * out_width
     m = 0 if of.restriction is None else len(of.restriction) // n
     both = of.filters()
