@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from gc2l.cells import Cell
-from gc2l.data import dataset_facts
+from gc2l.data import dataset_info
 from gc2l.evidence.released import count_test_errors
 from gc2l.models import build_model, convert
 from gc2l.models.conversion import Weights
@@ -42,7 +42,7 @@ def trained_network(cell: Cell, execution: Execution) -> nn.Module:
     path = weights_path(cell, execution)
     if not path.exists():
         train(cell, execution)
-    network = build_model(cell.model, dataset_facts(cell.data.name).num_classes)
+    network = build_model(cell.model, dataset_info(cell.data.name).num_classes)
     network.load_state_dict(load_file(path))
     return network
 
