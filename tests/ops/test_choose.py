@@ -1,7 +1,9 @@
 """The table of rules is well-formed, and every branch that depends on the machine is taken on any machine."""
 
 import copy
+import csv
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -22,6 +24,7 @@ WAYS = {
     "two_level": set(TWO_LEVEL_WAYS),
     "two_steps": {"two_steps"},
 }
+ROOT = Path(__file__).parents[2]
 ROWS = [(table, operator, row) for table, rules in TABLES.items() for operator, rows in rules.items() for row in rows]
 FLOAT32 = "float32 on a CPU"
 CLASSES = (GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d)
@@ -211,3 +214,22 @@ def test_facts():
     assert facts["copied"] and facts["padded"] and not facts["strided"] and not facts["pointwise"]
     assert (facts["images_of_a_thread"], facts["numbers_of_an_image"]) == (2, 10240)
     assert LAYER.facts()["images_of_a_thread"] == math.inf
+
+
+def test_the_rules_for_matrix_units_follow_the_measured_table():
+    with (ROOT / "results/bench/amx-layers.csv").open() as file:
+        measured = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    ratios = {"chosen": [], "best": [], "before": []}
+    for row in measured:
+        c_in, c_out, kernel, stride, size, n = (int(row[name]) for name in list(row)[:6])
+        if kernel == 1 or c_in not in (16, 160, 320, 640):  # the 3 x 3 layers of WideResNet-28-10
+            continue
+        geometry = Geometry((stride, stride), (kernel // 2, kernel // 2), groups=n)
+        # It was made without compiled passes for bfloat16.
+        case = Case((32, c_in, size, size), (c_out, c_in // n, kernel, kernel), geometry, n, compiled=False)
+        ratios["chosen"].append(row[decide("two_level", "bfloat16 on a CPU with AMX", case)])
+        ratios["best"].append(min(row[name] for name in TWO_LEVEL_WAYS if name in row))
+        ratios["before"].append(row["gc2l_auto"])
+    mean = {name: math.exp(sum(map(math.log, values)) / len(values)) for name, values in ratios.items()}
+    assert len(ratios["best"]) == 24
+    assert mean == pytest.approx({"chosen": 1.34, "best": 1.32, "before": 1.63}, abs=0.005)
