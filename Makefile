@@ -128,8 +128,12 @@ check: $(READY) ## Linters and types only
 .PHONY: docs
 docs: $(READY) ## Build the documentation site into .scratch/site; a broken link is an error
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
-	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
 	@echo "open .scratch/site/index.html"
+
+.PHONY: package
+package: ## Build sdist and wheel into dist/, and test both in a clean environment (downloads PyTorch)
+	@.ci/package $(PYTHON)
 
 .PHONY: clean
 clean: ## Remove .venv, caches and scratch files; results stay
