@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -15,11 +15,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @dataclass
 class Trials:
-    """Runs the trials of one test; attributes: share of the long campaign (None: the short one), rows of the table."""
+    """Runs the trials of one test.
+
+    Attributes:
+        share: of the long campaign; None for the short one.
+        seconds: after which no more trials are begun than the short campaign has.
+        record: takes a row of the table.
+    """
 
     share: float | None
     seconds: float
-    rows: list[tuple[str, int, int]] = field(default_factory=list)
+    record: Callable[[str, object], None]
 
     @property
     def long(self) -> bool:
@@ -38,24 +44,21 @@ class Trials:
                 trial(random.Random(f"{row} {number}"))
             except Exception as error:
                 lost.append(f"trial {number}: {type(error).__name__}: {error}")
-        self.rows.append((row, wanted, len(lost)))
+        self.record("trials", (row, wanted, len(lost)))
         assert not lost, f"{len(lost)} of {wanted} trials of {row!r} were lost:\n" + "\n".join(lost[:5])
 
 
 @pytest.fixture
 def trials(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Trials:
-    made = Trials(request.config.getoption("--torture", default=None), request.config.getoption("--row-seconds", 3600))
-    request.addfinalizer(lambda: record_property("trials", made.rows))
-    return made
+    option = request.config.getoption
+    return Trials(option("--torture", default=None), option("--row-seconds", 3600), record_property)
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
     if config.getoption("--torture", default=None) is None:
         return
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    rows = sorted(
-        {tuple(row) for report in reports for name, rows in report.user_properties if name == "trials" for row in rows}
-    )
+    rows = sorted(tuple(row) for report in reports for name, row in report.user_properties if name == "trials")
     skipped = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
     terminalreporter.section("trials")
     terminalreporter.write_line(f"{'fault':70} {'trials':>7} {'held':>7} {'lost':>7}")
