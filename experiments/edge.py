@@ -11,6 +11,7 @@ The record is results/inference.json, the figure results/figures/inference_vs_gr
 """
 
 import sys
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from gc2l.analysis.inference import inference_tables
 from gc2l.bench.inference import LIBRARIES, installed, layer_cases, measure, network_case
 from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
-from gc2l.records import InferenceRecord, save_measurement, write_atomically
+from gc2l.records import InferenceRecord, InferenceTime, Refusal, save_measurement, write_atomically
 from gc2l.records.environment import describe_environment
 from gc2l.training.allocator import keep_freed_memory
 
@@ -71,26 +72,26 @@ def main(
         if (n == 16 or not quick) and n > 1 and not (network == "mobilenet_v2" and n > 8)
         for variant in ("gc", "gc2l")
     ]
-    times, refusals = [], []
-    for count in threads:
-        for case in cases:
-            print(f"{count} threads: {case.name}, {case.variant}, n = {case.groups}", file=sys.stderr)
-            measured, refused = measure(case, list(found), count, turns, lambda line: print(line, file=sys.stderr))
-            times += measured
-            refusals += [one for one in refused if one not in refusals]
     environment = describe_environment(REPOSITORY)
-    record = InferenceRecord(
-        commit=environment.commit,
-        dirty=environment.dirty,
-        versions=environment.versions,
-        hardware=environment.hardware,
-        clock="one thread: processor time; two: the wall's",
-        libraries=found,
-        absent=absent,
-        times=tuple(times),
-        refusals=tuple(refusals),
-    )
-    save_measurement(record, output / "inference.json")
+    times: list[InferenceTime] = []
+    refusals: list[Refusal] = []
+    for count, case in product(threads, cases):
+        print(f"{count} threads: {case.name}, {case.variant}, n = {case.groups}", file=sys.stderr)
+        measured, refused = measure(case, list(found), count, turns, lambda line: print(line, file=sys.stderr))
+        times += measured
+        refusals += [one for one in refused if one not in refusals]
+        record = InferenceRecord(
+            commit=environment.commit,
+            dirty=environment.dirty,
+            versions=environment.versions,
+            hardware=environment.hardware,
+            clock="one thread: processor time; two: the wall's",
+            libraries=found,
+            absent=absent,
+            times=tuple(times),
+            refusals=tuple(refusals),
+        )
+        save_measurement(record, output / "inference.json")  # after every case, should the run be stopped
     figure = inference_against_groups(record)
     write_atomically(output / "figures" / "inference_vs_groups.svg", to_bytes(figure, "svg"))
     print(inference_tables(record), end="")

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from gc2l.edge import InferenceConv2d, compile_for_inference, kernel, layer, load_compiled, save_compiled
 from gc2l.models import build_model, paper_network, wide_resnet_cifar
 from gc2l.nn import TwoLevelGroupConv2d, make_conv
+from gc2l.variants import VARIANTS
 
 RELATIVE = 1e-4
 
@@ -110,6 +111,24 @@ def test_groups_of_flgc_may_be_empty_and_uneven(engine):
     assert deviation(compile_for_inference(conv, engine=engine)(x), conv, x) < RELATIVE
 
 
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("groups", [1, 4])
+def test_every_variant_compiles(engine, name, groups):
+    if name == "sc" and groups > 1:
+        pytest.skip("the standard convolution has one group")
+    conv = make_conv(name, 8, 12, 3, groups=groups, padding=2, dilation=2, stride=2, bias=True).eval()
+    x = torch.randn(1, 8, 6, 7)
+    compiled = compile_for_inference(conv, engine=engine)
+    assert isinstance(compiled, InferenceConv2d) or groups == 1
+    assert deviation(compiled(x), conv, x) < RELATIVE
+
+
+def test_overlapping_blocks(engine):
+    conv = TwoLevelGroupConv2d(8, 8, 3, padding=1, groups=4, overlap=0.5).eval()
+    x = torch.randn(1, 8, 5, 5)
+    assert deviation(compile_for_inference(conv, engine=engine)(x), conv, x) < RELATIVE
+
+
 def test_a_relu_that_is_not_alone_stays(engine):
     class Two(nn.Module):
         def __init__(self):
@@ -156,12 +175,12 @@ def test_what_is_left_is_named(engine, caplog):
         compile_for_inference(network, engine=engine)
     lines = {line for line in caplog.messages if line.startswith("left ")}
     for reason in (
-        "left 0: it is a standard",
-        "left 1: it is a Own",
-        "left 2: it has hooks",
-        "left 3: its weights are",
+        "0: it is a standard",
+        "1: it is a Own",
+        "2: it has hooks",
+        "3: its weights are",
     ):
-        assert any(line.startswith(reason) for line in lines), lines
+        assert any(line.startswith(f"left {reason}") for line in lines), lines
 
 
 def test_bad_input_is_named(engine):

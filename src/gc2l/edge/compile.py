@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from gc2l.edge.describe import describe
 from gc2l.edge.grouped import GroupedConvolution
 from gc2l.edge.layer import InferenceConv2d, choose_engine
-from gc2l.models.folding import LAYERS
 from gc2l.models.fusion import fuse_batch_norm
+from gc2l.nn import Convolution
 
 _log = logging.getLogger(__name__)
 _RELU_FUNCTIONS = (F.relu, torch.relu, torch.relu_, F.relu_)
@@ -42,7 +42,7 @@ def compile_for_inference(network: nn.Module, *, engine: str | None = None) -> n
     compiled = _without_norms(network)
     modules: list[tuple[str, nn.Module]] = list(compiled.named_modules(remove_duplicate=False))
     for name, layer in modules:
-        if not isinstance(layer, LAYERS):
+        if not isinstance(layer, (nn.Conv2d, Convolution)):
             continue
         described = describe(layer)
         if isinstance(described, str):
@@ -57,7 +57,7 @@ def compile_for_inference(network: nn.Module, *, engine: str | None = None) -> n
 
 
 def _without_norms(network: nn.Module) -> nn.Module:
-    if type(network) in LAYERS:
+    if isinstance(network, (nn.Conv2d, Convolution)):
         return copy.deepcopy(network)
     try:
         return fuse_batch_norm(network)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gc2l.edge.grouped import GroupedConvolution
-from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import Convolution, GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
 from gc2l.ops.geometry import Geometry
 
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -22,6 +22,8 @@ def describe(layer: nn.Module, *, also_standard: bool = False) -> GroupedConvolu
     standard convolutions, which the framework computes well, unless `also_standard`.
     """
     parts = _PARTS.get(type(layer))
+    if parts is None and isinstance(layer, Convolution) and type(layer).__module__.startswith("gc2l.nn."):
+        parts = _dense
     if parts is None:
         return f"it is a {type(layer).__name__}; compiled are {', '.join(kind.__name__ for kind in _PARTS)}"
     if any(getattr(layer, hooks) for hooks in _HOOKS):
@@ -49,8 +51,8 @@ def _group(layer: Any) -> dict[str, Any]:
 
 
 def _two_level(layer: Any) -> dict[str, Any]:
-    if layer.groups == 1:
-        return {"weight": _copy(layer.dense_weight()), "bias": _copy(layer.bias)}
+    if layer.groups == 1 or layer.overlap:
+        return _dense(layer)
     coarse = layer.coarse_weight.flatten(1)
     return _group(layer) | {"restriction": _copy(layer.restriction_weight), "coarse": _copy(coarse)}
 
@@ -64,9 +66,8 @@ def _learnable(layer: Any) -> dict[str, Any]:
     """Groups padded to the size of the largest, unless the dense weight has fewer numbers."""
     inputs, outputs = (logits.softmax(1).argmax(1) for logits in (layer.input_logits, layer.output_logits))
     sizes = [max(int(torch.bincount(of, minlength=layer.groups).max()), 1) for of in (inputs, outputs)]
-    bias = _copy(layer.bias)
     if layer.groups * math.prod(sizes) >= layer.in_channels * layer.out_channels:
-        return {"weight": _copy(layer.dense_weight()), "bias": bias, "geometry": _one_group(layer)}
+        return _dense(layer)
     sources, rows = (_members(of, layer.groups, size) for of, size in zip((inputs, outputs), sizes, strict=True))
     weight = layer.weight.new_zeros(layer.groups, sizes[1], sizes[0], *layer.kernel_size)
     for group in range(layer.groups):
@@ -75,12 +76,14 @@ def _learnable(layer: Any) -> dict[str, Any]:
     places = torch.empty(layer.out_channels, dtype=torch.long)
     flat = rows.flatten()
     places[flat[flat >= 0]] = (flat >= 0).nonzero().flatten()
-    return {"weight": weight.flatten(0, 1), "bias": bias, "inputs": sources.flatten(), "outputs": places}
+    return {"weight": weight.flatten(0, 1), "bias": _copy(layer.bias), "inputs": sources.flatten(), "outputs": places}
 
 
-def _one_group(layer: Any) -> Geometry:
+def _dense(layer: Any) -> dict[str, Any]:
+    """As the standard convolution that it equals: for layers without blocks of their own inputs."""
+    dense = layer.to_dense()
     geometry: Geometry = _geometry(layer)["geometry"]
-    return geometry._replace(groups=1)
+    return {"weight": _copy(dense.weight), "bias": _copy(dense.bias), "geometry": geometry._replace(groups=1)}
 
 
 def _members(group_of: Tensor, groups: int, size: int) -> Tensor:

@@ -8,6 +8,8 @@ from gc2l.records.inference import InferenceRecord, InferenceTime
 _CLAIMED = {TVM_DEFAULT: 3.4, PYTORCH: 8.0, LITERT: 4.0}
 """Of the abstract: how many times longer the others take."""
 _HALF_IDEAL = Claimed("<=", 1 / 8)
+FEWEST_TURNS = 5
+"""With fewer the quartiles say nothing."""
 _MISSING = "inference times of grouped layers (make edge)"
 
 
@@ -26,7 +28,8 @@ def _beats(record: InferenceRecord, other: str, factor: float, threads: int) -> 
     if found is None:
         note = record.absent.get(other, "not measured")
         return Part(name=name, verdict=Verdict.NOT_YET_TESTED, claimed=claimed, unit="times", note=note)
-    agree = claimed.holds(found.low) == claimed.holds(found.high)
+    turns = min(time.turns for time in record.times)
+    agree = claimed.holds(found.low) == claimed.holds(found.high) and turns >= FEWEST_TURNS
     mine = against(record, other, "ours", kernel=2, threads=threads)
     then = f"then (2020, devices with ARM processors): {factor:g}; now, {record.hardware.processor}: {found.value:.2f}"
     notes = [then, f"{found.low:.2f} to {found.high:.2f} by the quartiles, {found.layers} layers with k > 1, n >= 2"]
@@ -69,7 +72,7 @@ def _scales(case: str, threads: int, libraries: dict[str, dict[int, InferenceTim
         if library != PUBLISHED and {1, 16} <= of.keys()
     ]
     value = many.seconds / few.seconds
-    agree = _HALF_IDEAL.holds(low) == _HALF_IDEAL.holds(high)
+    agree = _HALF_IDEAL.holds(low) == _HALF_IDEAL.holds(high) and min(few.turns, many.turns) >= FEWEST_TURNS
     return Part(
         name=f"{case}, {_threads(threads)}: time at n = 16 over n = 1",
         verdict=decide_exactly(value, _HALF_IDEAL) if agree else Verdict.INCONCLUSIVE,
