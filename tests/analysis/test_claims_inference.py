@@ -45,3 +45,10 @@ def test_without_times_nothing_is_tested():
         (found,) = claim.evaluate(evidence(column(), []))
         assert found.verdict is Verdict.NOT_YET_TESTED
         assert "make edge" in found.missing
+
+
+def test_few_turns_decide_nothing():
+    times = [
+        time("GSPC as published", seconds, n=n).model_copy(update={"turns": 2}) for n, seconds in ((1, 1.0), (16, 0.1))
+    ]
+    assert finding(E2, *times).verdict is Verdict.INCONCLUSIVE
