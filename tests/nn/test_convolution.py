@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from oracles import ORACLES
 from torch import nn
 from torch.func import functional_call
 
-from gc2l.nn import GroupConv2d
+from gc2l.nn import GroupConv2d, make_conv
 from gc2l.nn.convolution import check_groups
 from gc2l.variants import VARIANTS
 
@@ -160,3 +161,21 @@ def test_every_number_of_groups_that_the_message_offers_is_accepted():
     for groups in (1, 2, 3, 6):
         check_groups(12, 18, groups)
         assert GroupConv2d(12, 18, 1, groups=groups).groups == groups
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("kernel_size", 0), ("kernel_size", (3,)), ("stride", 0), ("stride", ()), ("dilation", 0), ("padding", -1)],
+)
+def test_a_window_that_is_none_is_refused_by_name(variant, name, value):
+    arguments = {"kernel_size": 3, name: value}
+    kernel_size = arguments.pop("kernel_size")
+    with pytest.raises(ValueError, match=f"{name}={re.escape(repr(value))} must be a whole number"):
+        make_conv(variant, 8, 8, kernel_size, groups=1, **arguments)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_layers_without_channels_are_refused_by_name(variant):
+    with pytest.raises(ValueError, match="out_channels=0 must be at least 1"):
+        make_conv(variant, 8, 0, 3, groups=1)

@@ -55,7 +55,10 @@ class Convolution(nn.Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        # PyTorch checks the arguments and says what the attributes are.
+        check_window(kernel_size=kernel_size, stride=stride, dilation=dilation)
+        if not isinstance(padding, str):
+            check_window(0, padding=padding)
+        # PyTorch checks the other arguments and says what the attributes are.
         conv = nn.Conv2d(
             in_channels,
             out_channels,
@@ -130,14 +133,29 @@ class Convolution(nn.Module):
             self.training = training
 
 
+def check_window(least: int = 1, **values: Any) -> None:
+    """Check kernel size, stride, padding or dilation, each a whole number or two of them, `least` or more.
+
+    Raises:
+        ValueError: another value; the message names the argument.
+    """
+    for name, value in values.items():
+        pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+        if len(pair) != 2 or not all(isinstance(number, int) and number >= least for number in pair):
+            raise ValueError(f"{name}={value!r} must be a whole number from {least} on, or two of them")
+
+
 def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible: bool = True) -> None:
     """Check a number of groups against the channel counts.
 
     Raises:
-        ValueError: groups < 1, or, where `divisible`, a channel count that `groups` does not divide.
+        ValueError: groups or a channel count < 1, or, where `divisible`, a channel count that `groups` does not divide.
     """
     if groups < 1:
         raise ValueError(f"groups={groups} must be at least 1")
+    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if channels < 1:
+            raise ValueError(f"{name}={channels} must be at least 1")
     if not divisible:
         return
     common = math.gcd(in_channels, out_channels)

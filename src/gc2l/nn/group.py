@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from gc2l.nn.convolution import (
     check_groups,
+    check_window,
     geometry_of,
     padded_input,
     reset_group_weights,
@@ -63,6 +64,9 @@ class GroupConv2d(nn.Conv2d):
         algorithm: str = "auto",
     ) -> None:
         check_groups(in_channels, out_channels, groups)
+        check_window(kernel_size=kernel_size, stride=stride, dilation=dilation)
+        if not isinstance(padding, str):
+            check_window(0, padding=padding)
         check_way(algorithm, GROUP_WAYS)
         super().__init__(
             in_channels,
