@@ -41,11 +41,12 @@ def test_a_variant_looks_the_same_in_every_figure():
 
 
 def test_a_new_variant_gets_the_next_mark_as_long_as_there_are_marks(monkeypatch):
-    more = dict(VARIANTS) | {f"new{number}": VARIANTS["gc"] for number in range(3)}
-    monkeypatch.setattr(style, "VARIANTS", more)
-    assert mark("new0") not in [mark(variant) for variant in VARIANTS]
-    with pytest.raises(ValueError, match="'new2' is number 8, there are only 7 marks"):
-        mark("new2")
+    few = {name: VARIANTS[name] for name in list(VARIANTS)[:5]}
+    monkeypatch.setattr(style, "VARIANTS", few | {f"new{number}": VARIANTS["gc"] for number in range(4)})
+    assert mark("new0") not in [mark(variant) for variant in few]
+    marks = len(style._MARKS)
+    with pytest.raises(ValueError, match=f"is number {marks + 1}, there are only {marks} marks"):
+        mark(list(style.VARIANTS)[marks])
 
 
 def test_what_is_unknown_is_refused():

@@ -8,7 +8,6 @@ from analysis.claims_evidence import run
 from analysis.figure_runs import approximated
 from analysis.samples import CIFAR, PRESETS
 from pytest import approx
-from safetensors.numpy import save_file
 
 from gc2l.analysis.claims.network_approximation import (
     approximate,
@@ -89,14 +88,14 @@ def test_the_script_measures_what_is_missing_and_drops_what_has_no_record(tmp_pa
     command = ["--runs", store.folder, "--weights", weights, "--output", output]
     monkeypatch.setattr(sys, "argv", ["approximation.py", *map(str, command)])
     weights.mkdir()
-    save_file(state(1), weights / f"{cells[0].slug}-{cells[0].identity}.safetensors")
+    write_checked(weights / f"{cells[0].slug}-{cells[0].identity}.safetensors", save(state(1)))
     assert script.main() == 0
     first = read_approximations(output)
     assert [(one.identity, one.groups) for one in first] == [(cells[0].identity, n) for n in (2, 4, 8, 16)]
     assert first == tuple(approximate(state(1), (2, 4, 8, 16), preset="tiny", identity=cells[0].identity, seed=1))
     # Other weights of a measured run, as training it again elsewhere leaves them, change nothing.
-    save_file(state(3), weights / f"{cells[0].slug}-{cells[0].identity}.safetensors")
-    save_file(state(2), weights / f"{cells[1].slug}-{cells[1].identity}.safetensors")
+    write_checked(weights / f"{cells[0].slug}-{cells[0].identity}.safetensors", save(state(3)))
+    write_checked(weights / f"{cells[1].slug}-{cells[1].identity}.safetensors", save(state(2)))
     assert script.main() == 0
     assert read_approximations(output)[:4] == first
     assert {one.seed for one in read_approximations(output)} == {1, 2}

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from gc2l.cells.cell import configuration_hash
 from gc2l.evidence import list_released, load_released
 from gc2l.evidence.by_name import find_released
+from gc2l.files import checksum_path
 from gc2l.records import WeightsFolder
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -23,7 +24,7 @@ def results(tmp_path):
     """A copy of one released network with its record."""
     (weights,) = (RESULTS / "weights").glob(f"{NAME}-*.safetensors")
     (record,) = (RESULTS / "runs").glob(f"*/{weights.stem}.json")
-    for path in (weights, RESULTS / "weights" / "SHA256SUMS", record):
+    for path in (weights, RESULTS / "weights" / "SHA256SUMS", record, checksum_path(record)):
         copy = tmp_path / path.relative_to(RESULTS)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)

@@ -77,8 +77,8 @@ def test_names_and_configurations():
     assert paper_network("wide_resnet_34_2", "sc", 1).network == "wide_resnet_imagenet"
     with pytest.raises(ValueError, match="resnet50"):
         paper_network("resnet50", "sc", 1)
-    with pytest.raises(ValueError, match=r"model.width=1.5"):
-        build_model(ModelConfig(depth=10, width=1.5), 10)
+    with pytest.raises(ValueError, match=r"widen_factor=0.7 "):
+        build_model(ModelConfig(depth=10, width=0.7), 10)
     with torch.device("meta"):
         assert (
             build_model(ModelConfig(network="mobilenet_v2", depth=None, width=0.25), 7).classifier[1].out_features == 7

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from gc2l.files import write_checked
 from gc2l.records import read_scaling, save_measurement
 from gc2l.scaling import Network, Plan, Together, count_wire, measure_scaling
 
@@ -52,7 +53,7 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
         assert one.time.repeats == 2
     save_measurement(record, tmp_path / "cpu.json")
     assert read_scaling(tmp_path) == [record]
-    (tmp_path / "cpu.json").write_text("{}")
+    write_checked(tmp_path / "cpu.json", "{}")
     with pytest.raises(ValueError, match=r"cpu\.json is no valid record"):
         read_scaling(tmp_path)
 

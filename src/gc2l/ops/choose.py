@@ -174,9 +174,8 @@ def choose_group(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
 
 def choose_shuffle(x: Tensor, weight: Tensor, geometry: Geometry) -> str:
     """A way of computing group convolution whose output is shuffled, one of the same."""
-    if geometry.groups > 1 and not needs_formula() and (way := _first("shuffle", x, weight, geometry)):
-        return way
-    return choose_group(x, weight, geometry)
+    own = None if geometry.groups == 1 or needs_formula() else _first("shuffle", x, weight, geometry)
+    return own or choose_group(x, weight, geometry)
 
 
 def choose_two_level(x: Tensor, weight: Tensor, geometry: Geometry, coarse_channels: int) -> str:

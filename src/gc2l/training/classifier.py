@@ -218,7 +218,10 @@ class ImageClassifier(pl.LightningModule):
         self.test_errors = test_errors
         self.wall_seconds += time.perf_counter() - self._epoch_started
         values = {name: value for name, value in asdict(result).items() if name != "epoch"}
-        self.log_dict(values, sync_dist=self.job is not None)  # alike on all ranks but for the seconds
+        for logger in self.loggers:
+            # Here, as Lightning logs only after the checkpoint: a run stopped in between would never log this epoch.
+            logger.log_metrics({**values, "epoch": self.current_epoch}, step=self.trainer.fit_loop.total_batch_idx)
+            logger.save()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the curve with the weights, so that a resumed run has one curve."""
