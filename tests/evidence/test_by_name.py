@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from gc2l.cells.cell import configuration_hash
 from gc2l.evidence import list_released, load_released
 from gc2l.evidence.by_name import find_released
-from gc2l.files import checksum_path
+from gc2l.files import checksum_path, write_checked
 from gc2l.records import WeightsFolder
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -85,7 +85,7 @@ def test_the_stem_of_the_file_tells_two_of_one_name_apart(results):
     content["identity"] = configuration_hash(content["configuration"])
     twin = path.with_name(f"{NAME}-{content['identity']}.safetensors")
     shutil.copy(path, twin)
-    record.with_name(f"{twin.stem}.json").write_text(json.dumps(content))
+    write_checked(record.with_name(f"{twin.stem}.json"), json.dumps(content))
     with pytest.raises(ValueError, match="stands for 2 released networks"):
         find_released(NAME, results)
     assert find_released(twin.stem, results).path == twin
