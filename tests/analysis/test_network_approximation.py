@@ -8,6 +8,7 @@ from analysis.claims_evidence import run
 from analysis.figure_runs import approximated
 from analysis.samples import CIFAR, PRESETS
 from pytest import approx
+from safetensors.numpy import save
 
 from gc2l.analysis.claims.network_approximation import (
     approximate,
