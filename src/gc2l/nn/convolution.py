@@ -55,9 +55,7 @@ class Convolution(nn.Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        check_window(kernel_size=kernel_size, stride=stride, dilation=dilation)
-        if not isinstance(padding, str):
-            check_window(0, padding=padding)
+        check_window(kernel_size, stride, padding, dilation)
         # PyTorch checks the other arguments and says what the attributes are.
         conv = nn.Conv2d(
             in_channels,
@@ -133,13 +131,16 @@ class Convolution(nn.Module):
             self.training = training
 
 
-def check_window(least: int = 1, **values: Any) -> None:
-    """Check kernel size, stride, padding or dilation, each a whole number or two of them, `least` or more.
+def check_window(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> None:
+    """Check that each is a whole number from 1 on, padding from 0 on, or two of them; padding may also be a name.
 
     Raises:
         ValueError: another value; the message names the argument.
     """
-    for name, value in values.items():
+    for name, value in {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}.items():
+        if name == "padding" and isinstance(value, str):
+            continue  # PyTorch knows the names
+        least = 0 if name == "padding" else 1
         pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
         if len(pair) != 2 or not all(isinstance(number, int) and number >= least for number in pair):
             raise ValueError(f"{name}={value!r} must be a whole number from {least} on, or two of them")

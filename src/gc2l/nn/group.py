@@ -64,9 +64,7 @@ class GroupConv2d(nn.Conv2d):
         algorithm: str = "auto",
     ) -> None:
         check_groups(in_channels, out_channels, groups)
-        check_window(kernel_size=kernel_size, stride=stride, dilation=dilation)
-        if not isinstance(padding, str):
-            check_window(0, padding=padding)
+        check_window(kernel_size, stride, padding, dilation)
         check_way(algorithm, GROUP_WAYS)
         super().__init__(
             in_channels,
