@@ -1,5 +1,6 @@
 import importlib
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,14 @@ def test_a_network_is_measured_for_every_n_beside_random_weights():
     assert four.restored_percent == approx(100)
     assert 0 < four.random_restored_percent < 80
     assert (two.preset, two.identity, two.seed) == ("tiny", "abc", 3)
+
+
+def test_the_order_of_the_weights_changes_no_digit():
+    weights = state(1)
+    backwards = dict(reversed(weights.items()))
+    assert list(backwards) != list(weights)
+    measure = partial(approximate, groups=(2, 4, 8, 16), preset="tiny", identity="abc", seed=3)
+    assert measure(backwards) == measure(weights)
 
 
 def test_the_file_gives_back_every_digit(tmp_path):

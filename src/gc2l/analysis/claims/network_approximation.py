@@ -70,7 +70,8 @@ def network_errors(weights: State, groups: int) -> tuple[float, float]:
     Raises:
         ValueError: no layer that can have this many groups.
     """
-    layers = [w for w in weights.values() if w.ndim == 4 and w.shape[0] % groups == 0 and w.shape[1] % groups == 0]
+    convolutions = _convolutions(weights).values()
+    layers = [w for w in convolutions if w.shape[0] % groups == 0 and w.shape[1] % groups == 0]
     if not layers:
         raise ValueError(f"no convolution can have groups={groups}")
     norms = [float(np.square(layer, dtype=np.float64).sum()) for layer in layers]
@@ -82,9 +83,14 @@ def network_errors(weights: State, groups: int) -> tuple[float, float]:
 def random_like(weights: State, seed: int) -> dict[str, np.ndarray]:
     """Weights without structure: normal numbers in the shapes of the convolutions, with their norms."""
     random = np.random.default_rng(seed)
-    convolutions = {name: weight for name, weight in weights.items() if weight.ndim == 4}
+    convolutions = _convolutions(weights)
     drawn = {name: random.standard_normal(weight.shape) for name, weight in convolutions.items()}
     return {name: draw * (np.linalg.norm(weights[name]) / np.linalg.norm(draw)) for name, draw in drawn.items()}
+
+
+def _convolutions(weights: State) -> dict[str, np.ndarray]:
+    # By name: safetensors gives the tensors of one file in another order in every process.
+    return {name: weight for name, weight in sorted(weights.items()) if weight.ndim == 4}
 
 
 def approximate(weights: State, groups: Iterable[int], *, preset: str, identity: str, seed: int) -> list[Approximation]:
