@@ -52,6 +52,10 @@ table4: $(READY) ## The same for Table 4, MobileNetV2
 beyond: $(READY) ## Compare SCC, overlapping and shuffled GC-2L at equal parameters, as PRESET has it: results/beyond/
 	@$(RUN) experiments/beyond.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/beyond $(ARGS)
 
+.PHONY: ablations
+ablations: $(READY) ## Change the coarse level of GC-2L and the assignment of FLGC, as PRESET has it: results/ablations/
+	@$(RUN) experiments/ablations.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/ablations $(ARGS)
+
 .PHONY: conversion
 conversion: $(READY) ## Convert trained networks with the nearest and with fresh weights: results/beyond/conversion.md
 	@$(RUN) experiments/conversion.py --output $(RESULTS)/beyond/conversion.md $(ARGS)

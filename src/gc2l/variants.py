@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+CoarseStart = Literal["fan_out", "fan_in", "zero"]
+"""The start of the coarse level of GC-2L, see `gc2l.nn.TwoLevelGroupConv2d`."""
+
 Assignment = Literal["learned", "frozen"]
 Start = Literal["random", "aligned"]
 """The options of FLGC, see `gc2l.nn.LearnableGroupConv2d`."""
@@ -39,7 +42,7 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         "gc2l": Variant(
             label="GC-2L",
             layer="gc2l.nn.two_level:TwoLevelGroupConv2d",
-            options=("coarse_channels", "overlap"),
+            options=("coarse_channels", "overlap", "coarse_start"),
         ),
         "shuffle": Variant(label="Shuffle", layer="gc2l.nn.shuffle:ShuffleGroupConv2d"),
         "flgc": Variant(
@@ -53,7 +56,7 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         "gc2l_shuffle": Variant(
             label="GC-2L, shuffled",
             layer="gc2l.nn.two_level_shuffle:ShuffleTwoLevelGroupConv2d",
-            options=("coarse_channels", "overlap"),
+            options=("coarse_channels", "overlap", "coarse_start"),
         ),
     }
 )

@@ -73,6 +73,12 @@ def test_an_option_is_in_the_configuration_only_where_it_is_not_the_usual():
         assert cell.identity != learnable.identity
     assert with_model(variant="flgc", **changed).model.options() == changed
     assert CELL.model.options() == {}
+    assert with_model(coarse_start="fan_out").identity == CELL.identity
+    assert with_model(coarse_start="zero").configuration()["model"]["coarse_start"] == "zero"
+    for name, usual, changed in (("undecayed", "nothing", "coarse_level"), ("assignment_rate", 1, 10)):
+        assert replace(CELL, training=replace(CELL.training, **{name: usual})).identity == CELL.identity
+        cell = replace(CELL, training=replace(CELL.training, **{name: changed}))
+        assert cell.configuration()["training"] == CELL.configuration()["training"] | {name: changed}
 
 
 def test_root_and_preset_do_not_change_the_identity():
@@ -115,6 +121,10 @@ def test_slugs_name_the_run():
         (ModelConfig, {"variant": "scc", "overlap": 1.0}, r"model\.overlap=1\.0 must be at least 0"),
         (ModelConfig, {"variant": "scc", "overlap": "0.5"}, r"model\.overlap='0\.5'"),
         (ModelConfig, {"variant": "flgc", "start": "even"}, r"model\.start='even'"),
+        (ModelConfig, {"coarse_start": "ones"}, r"model\.coarse_start='ones'"),
+        (ModelConfig, {"coarse_start": "zero"}, r"model\.coarse_start='zero'.*only 'gc2l'"),
+        (TrainingConfig, {"undecayed": "bias"}, r"training\.undecayed='bias'"),
+        (TrainingConfig, {"assignment_rate": -1.0}, r"training\.assignment_rate=-1\.0"),
         (ModelConfig, {"assignment": "frozen"}, r"model\.assignment='frozen'.*only 'flgc'"),
         (DataConfig, {"name": "mnist"}, r"data\.name='mnist'.*'digits'"),
         (DataConfig, {"image_size": 0}, r"data\.image_size=0"),

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,25 @@ def test_the_grid_beyond_trains_at_one_budget_and_is_written(run_script, tmp_pat
         assert f"| {record.parameters:,} | {record.test.error_percent:.2f} |".replace(" ", "") in written.replace(
             " ", ""
         )
+
+
+def test_the_ablations_are_trained_once_and_written(run_script, tmp_path, monkeypatch):
+    grid = importlib.import_module("gc2l.campaign.ablations")
+    chosen = grid.ABLATIONS["assignment"]
+    short = {label: chosen.changes[label] for label in ("FLGC", "frozen at its random start")}
+    monkeypatch.setattr(grid, "ABLATIONS", {"assignment": replace(chosen, groups=(4,), changes=short)})
+    sys.modules.pop("ablations", None)
+    out, err = run_script("ablations", "--preset", "tiny")
+    assert "0 of 2 cells have a record, 2 to train" in err
+    written = (tmp_path / "results/ablations/tiny.md").read_text()
+    assert written.strip() == out.strip()
+    learned, frozen = sorted(RunStore(tmp_path / "results/runs").all(), key=lambda record: record.preset == "custom")
+    assert (learned.preset, frozen.configuration["model"]["assignment"]) == ("tiny", "frozen")
+    assert [len(record.assignment) for record in (learned, frozen)] == [1, 0]
+    for record in (learned, frozen):
+        assert f"{record.test.error_percent:.2f}" in written
+    _, err = run_script("ablations", "--preset", "tiny")
+    assert "2 of 2 cells have a record" in err
 
 
 def test_trained_networks_are_converted_and_tuned(run_script, tmp_path, monkeypatch, capsys):

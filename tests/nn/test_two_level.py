@@ -102,6 +102,24 @@ def test_its_line_in_a_printed_network_tells_the_coarse_channels():
     )
 
 
+@pytest.mark.parametrize("m", [1, 2])
+def test_a_start_changes_the_coarse_level_alone(m):
+    def started(start):
+        torch.manual_seed(5)
+        return TwoLevelGroupConv2d(64, 96, 3, groups=4, coarse_channels=m, coarse_start=start)
+
+    usual, zero, fan_in = started("fan_out"), started("zero"), started("fan_in")
+    for other in (zero, fan_in):
+        assert torch.equal(other.weight, usual.weight)
+    assert torch.equal(zero.restriction_weight, usual.restriction_weight) and not zero.coarse_weight.any()
+    # Variance 2 / fan_in: 9 * 64/4 numbers make one of z, 4 m make one of C z.
+    for weight, fan in ((fan_in.restriction_weight, 9 * 16), (fan_in.coarse_weight, 4 * m)):
+        assert float(weight.detach().std()) == pytest.approx((2 / fan) ** 0.5, rel=0.15)
+    assert "coarse_start=zero" in repr(zero) and "coarse_start" not in repr(usual)
+    with pytest.raises(ValueError, match=r"coarse_start='ones'.*'fan_in'"):
+        started("ones")
+
+
 def test_a_seed_gives_the_initial_weights_of_the_committed_records():
     """They were made when the weight was drawn three times, and the last draw counted."""
     torch.manual_seed(5)

@@ -42,6 +42,7 @@ def outcome(**changes: object) -> SimpleNamespace:
         "peak_memory_bytes": 2**20,
         "overlap": None,
         "ranks": (),
+        "assignment": (),
         "started": START,
         "finished": START + timedelta(seconds=13),
     }

@@ -8,19 +8,30 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gc2l.variants import VARIANTS, Assignment, Start, check_variant
+from gc2l.variants import VARIANTS, Assignment, CoarseStart, Start, check_variant
 
 Network = Literal["wide_resnet_cifar", "wide_resnet_imagenet", "mobilenet_v2"]
 DatasetName = Literal["digits", "cifar10", "cifar100", "imagenette", "imagenet"]
 Schedule = Literal["step", "one_cycle"]
+Undecayed = Literal["nothing", "coarse_level", "assignment"]
 
-_OPTIONS = {"coarse_channels": 1, "overlap": 0.0, "assignment": "learned", "start": "random"}
+_OPTIONS = {
+    "coarse_channels": 1,
+    "overlap": 0.0,
+    "coarse_start": "fan_out",
+    "assignment": "learned",
+    "start": "random",
+}
 """The options of the variants, see `gc2l.variants.Variant`, and the values with which a variant does without."""
 
-_LATER_OPTIONS = ("overlap", "assignment", "start")
-"""Options that came when there were records: without them a configuration, and so its identity, is as it was."""
+_LATER_FIELDS = {
+    "model": {name: _OPTIONS[name] for name in ("overlap", "coarse_start", "assignment", "start")},
+    "training": {"undecayed": "nothing", "assignment_rate": 1.0},
+}
+"""Fields that came when there were records, and their usual values: with these a configuration, and so its identity, is
+as it was."""
 
-_REAL_TRAINING_FIELDS = ("learning_rate", "momentum", "weight_decay", "gamma", "warmup_fraction")
+_REAL_TRAINING_FIELDS = ("learning_rate", "momentum", "weight_decay", "gamma", "warmup_fraction", "assignment_rate")
 
 
 def _default_root() -> Path:
@@ -39,6 +50,7 @@ class ModelConfig:
         groups: number of groups n.
         coarse_channels: representative channels per group of GC-2L (the paper has 1).
         overlap: of the blocks of GC-2L (the paper has 0), or of the windows of sliding-channel convolution.
+        coarse_start: the weights with which the coarse level of GC-2L starts, see `gc2l.nn.TwoLevelGroupConv2d`.
         assignment: whether FLGC learns which channels form a group.
         start: the groups with which FLGC starts, see `gc2l.nn.LearnableGroupConv2d`.
     """
@@ -50,6 +62,7 @@ class ModelConfig:
     groups: int = 1
     coarse_channels: int = 1
     overlap: float = 0.0
+    coarse_start: CoarseStart = "fan_out"
     assignment: Assignment = "learned"
     start: Start = "random"
 
@@ -58,6 +71,7 @@ class ModelConfig:
         _check_choice("model.network", self.network, get_args(Network))
         _check_integers("model", groups=self.groups, coarse_channels=self.coarse_channels)
         _check_finite("model", width=self.width, overlap=self.overlap)
+        _check_choice("model.coarse_start", self.coarse_start, get_args(CoarseStart))
         _check_choice("model.assignment", self.assignment, get_args(Assignment))
         _check_choice("model.start", self.start, get_args(Start))
         if self.depth is not None:
@@ -120,12 +134,14 @@ class TrainingConfig:
         batch_size: images per step.
         learning_rate: initial rate of the step schedule, peak rate of one-cycle.
         momentum: of SGD.
-        weight_decay: of SGD, on every parameter.
+        weight_decay: of SGD, on every parameter but the undecayed.
         schedule: "step" multiplies the rate by `gamma` at each milestone; "one_cycle" raises it over
             `warmup_fraction` of all steps and lowers it to almost zero by the last.
         milestones: epochs after which the step schedule lowers the rate.
         gamma: factor of the step schedule.
         warmup_fraction: share of the steps in which one-cycle raises the rate.
+        undecayed: parameters without weight decay: "coarse_level" is r and C of GC-2L, "assignment" S and T of FLGC.
+        assignment_rate: rate of FLGC's S and T as a multiple of that of all other parameters.
     """
 
     epochs: int = 200
@@ -137,10 +153,13 @@ class TrainingConfig:
     milestones: tuple[int, ...] = (60, 120, 160)
     gamma: float = 0.1
     warmup_fraction: float = 0.25
+    undecayed: Undecayed = "nothing"
+    assignment_rate: float = 1.0
 
     def __post_init__(self) -> None:
         """Check the values."""
         _check_choice("training.schedule", self.schedule, get_args(Schedule))
+        _check_choice("training.undecayed", self.undecayed, get_args(Undecayed))
         _check_integers("training", epochs=self.epochs, batch_size=self.batch_size)
         for milestone in self.milestones:
             _check_integers("training", milestones=milestone)
@@ -151,7 +170,7 @@ class TrainingConfig:
                 raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1")
         if not self.learning_rate > 0:
             raise ValueError(f"training.learning_rate={self.learning_rate} must be positive")
-        for name in ("momentum", "weight_decay"):
+        for name in ("momentum", "weight_decay", "assignment_rate"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"training.{name}={getattr(self, name)} must not be negative")
         if not 0 < self.warmup_fraction < 1:
@@ -189,11 +208,12 @@ class Cell:
         # 10 and 10.0 are one width, 0 and 0.0 one weight decay, and JSON would write them differently.
         configuration["model"]["width"] = float(self.model.width)
         configuration["model"]["overlap"] = float(self.model.overlap)
-        for name in _LATER_OPTIONS:
-            if configuration["model"][name] == _OPTIONS[name]:
-                del configuration["model"][name]
         for name in _REAL_TRAINING_FIELDS:
             configuration["training"][name] = float(configuration["training"][name])
+        for section, fields in _LATER_FIELDS.items():
+            for name, usual in fields.items():
+                if configuration[section][name] == usual:
+                    del configuration[section][name]
         return configuration
 
     @property

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gc2l.nn import Convolution, GroupConv2d, make_conv
+from gc2l.nn.convolution import arguments_of
 from gc2l.variants import VARIANTS, check_variant
 
 Where = Callable[[str, nn.Conv2d], bool]
@@ -135,15 +136,8 @@ def _replacement(
         variant,
         conv.in_channels,
         conv.out_channels,
-        conv.kernel_size,  # type: ignore[arg-type]
         groups=groups,
-        stride=conv.stride,
-        padding=conv.padding,
-        dilation=conv.dilation,
-        bias=conv.bias is not None,
-        padding_mode=conv.padding_mode,
-        device=conv.weight.device,
-        dtype=conv.weight.dtype,
+        **arguments_of(conv),
         **options,
     )
     if weights == "fresh":

@@ -185,21 +185,34 @@ def padded_input(conv: nn.Conv2d | Convolution, x: Tensor) -> tuple[Tensor, Geom
     return F.pad(x, widths, mode=mode), geometry_of(conv)._replace(padding=(0, 0))
 
 
+def arguments_of(conv: nn.Conv2d | Convolution) -> dict[str, Any]:
+    """The arguments of `nn.Conv2d` that a layer of the same geometry, device and type has, but channels and groups."""
+    return {
+        "kernel_size": conv.kernel_size,
+        "stride": conv.stride,
+        "padding": conv.padding,
+        "dilation": conv.dilation,
+        "bias": conv.bias is not None,
+        "padding_mode": conv.padding_mode,
+        "device": conv.weight.device,
+        "dtype": conv.weight.dtype,
+    }
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Check an option that has a few values.
+
+    Raises:
+        ValueError: `value` is none of `choices`.
+    """
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
+
+
 def standard_convolution(conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
     """The standard convolution with the geometry of `conv` and copies of the given dense weight and bias."""
-    dense = skip_init(
-        nn.Conv2d,
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel_size,
-        stride=conv.stride,
-        padding=conv.padding,
-        dilation=conv.dilation,
-        bias=bias is not None,
-        padding_mode=conv.padding_mode,
-        device=weight.device,
-        dtype=weight.dtype,
-    )
+    arguments = arguments_of(conv) | {"bias": bias is not None, "device": weight.device, "dtype": weight.dtype}
+    dense = skip_init(nn.Conv2d, conv.in_channels, conv.out_channels, **arguments)
     with torch.no_grad():
         dense.weight.copy_(weight)
         if bias is not None:

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gc2l.nn.convolution import Convolution, check_groups, padded_input, reset_group_weights, standard_convolution
+from gc2l.nn.convolution import (
+    Convolution,
+    check_choice,
+    check_groups,
+    padded_input,
+    reset_group_weights,
+    standard_convolution,
+)
 from gc2l.ops import folded
 from gc2l.variants import Assignment, Start
 
@@ -60,9 +67,8 @@ class LearnableGroupConv2d(Convolution):
         assignment: Assignment = "learned",
         start: Start = "random",
     ) -> None:
-        for name, value, known in (("assignment", assignment, Assignment), ("start", start, Start)):
-            if value not in get_args(known):
-                raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, get_args(known)))}")
+        check_choice("assignment", assignment, get_args(Assignment))
+        check_choice("start", start, get_args(Start))
         check_groups(in_channels, out_channels, groups, divisible=False)
         super().__init__(
             in_channels,

@@ -1,12 +1,14 @@
 """Two-level group convolution (GC-2L): group convolution plus a coarse level of a few channels per group."""
 
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from torch import Tensor, nn
 
 from gc2l.nn.convolution import (
     Convolution,
+    arguments_of,
+    check_choice,
     check_groups,
     geometry_of,
     kaiming_normal,
@@ -20,6 +22,7 @@ from gc2l.ops.functional import TWO_LEVEL_WAYS, check_way, two_level_conv
 from gc2l.ops.nearest import nearest_two_level
 from gc2l.ops.weights import folded_weight
 from gc2l.ops.windows import check_overlap, extended_groups, shared_channels, spread
+from gc2l.variants import CoarseStart
 
 OVERLAPPING_WAYS = ("separate", "folded")
 """The algorithms of a layer with an overlap."""
@@ -55,6 +58,9 @@ class TwoLevelGroupConv2d(Convolution):
         coarse_channels: m, representatives per group; the paper has 1.
         overlap: d as a share of a group's channels; 0 is the paper's layer. Other values have the algorithms "auto",
             "separate" and "folded" only.
+        coarse_start: how r and C start, as normal numbers of variance 2 / fan. "fan_out" (the default) counts the
+            filters of the fused block and the rows of C, "fan_in" what one number of z and of C z sums over. "zero" has
+            C = 0 and r as "fan_out": the layer starts as a group convolution.
         algorithm: how the same numbers are computed, one of `ALGORITHMS`; it can be changed at any time, and is no part
             of the state. "auto" takes what was measured to be the fastest (`gc2l.ops.choose`). "separate": the equation
             as it stands. "direct": all of it in one compiled kernel where that can be used, else as "fused". "fused":
@@ -72,8 +78,8 @@ class TwoLevelGroupConv2d(Convolution):
 
     Raises:
         ValueError: groups < 1, groups does not divide both channel counts, coarse_channels < 1, an overlap outside
-            [0, 1) or so large that a group would read a channel twice, or an algorithm that is unknown or not there
-            with an overlap.
+            [0, 1) or so large that a group would read a channel twice, an unknown coarse_start, or an algorithm that is
+            unknown or not there with an overlap.
     """
 
     ALGORITHMS = ("auto", *TWO_LEVEL_WAYS)
@@ -99,9 +105,11 @@ class TwoLevelGroupConv2d(Convolution):
         *,
         coarse_channels: int = 1,
         overlap: float = 0.0,
+        coarse_start: CoarseStart = "fan_out",
         algorithm: str = "auto",
     ) -> None:
         check_coarse_channels(coarse_channels)
+        check_choice("coarse_start", coarse_start, get_args(CoarseStart))
         check_overlap(overlap)
         check_groups(in_channels, out_channels, groups)
         check_way(algorithm, OVERLAPPING_WAYS if overlap else TWO_LEVEL_WAYS)
@@ -121,6 +129,7 @@ class TwoLevelGroupConv2d(Convolution):
         self.algorithm = algorithm
         self.coarse_channels = coarse_channels
         self.overlap = overlap
+        self.coarse_start = coarse_start
         coarse = groups * coarse_channels
         like = {"device": device, "dtype": dtype}
         if self.halo:
@@ -146,9 +155,9 @@ class TwoLevelGroupConv2d(Convolution):
     def reset_parameters(self) -> None:
         """Kaiming normal over the fused block of c_out/n + m filters and over C, bias zero.
 
+        `coarse_start` changes this for r and C.
         With an overlap an input channel reaches (1 + 2 d n / c_in) c_out/n outputs of the blocks in place of c_out/n.
-        With fan_in in place of fan_out the coarse term, of rank n m only, would start out larger than the group
-        convolution, and training suffers.
+        With "fan_in" the coarse term, of rank n m only, starts out larger than the group convolution.
         """
         k_h, k_w = self.kernel_size
         reached = self.weight.shape[1] * self.out_channels / self.in_channels
@@ -156,8 +165,14 @@ class TwoLevelGroupConv2d(Convolution):
         # Drawn three times, as when the committed records were made: a seed still gives their initial weights.
         for _ in range(3):
             kaiming_normal(self.weight, fused_fan_out)
-        kaiming_normal(self.restriction_weight, fused_fan_out)
-        kaiming_normal(self.coarse_weight, self.out_channels)
+        if self.coarse_start == "fan_in":
+            kaiming_normal(self.restriction_weight, k_h * k_w * self.in_channels / self.groups)
+            kaiming_normal(self.coarse_weight, self.groups * self.coarse_channels)
+        else:
+            kaiming_normal(self.restriction_weight, fused_fan_out)
+            kaiming_normal(self.coarse_weight, self.out_channels)
+        if self.coarse_start == "zero":
+            nn.init.zeros_(self.coarse_weight)
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
@@ -245,20 +260,8 @@ class TwoLevelGroupConv2d(Convolution):
         """
         if type(conv) not in (nn.Conv2d, GroupConv2d):
             raise TypeError(f"conv is a {type(conv).__name__}; it must be torch.nn.Conv2d or GroupConv2d")
-        layer = cls(
-            conv.in_channels,
-            conv.out_channels,
-            conv.kernel_size,  # type: ignore[arg-type]
-            conv.stride,  # type: ignore[arg-type]
-            conv.padding,  # type: ignore[arg-type]
-            conv.dilation,  # type: ignore[arg-type]
-            conv.groups,
-            conv.bias is not None,
-            conv.padding_mode,
-            conv.weight.device,
-            conv.weight.dtype,
-            coarse_channels=coarse_channels,
-        )
+        arguments = arguments_of(conv) | {"groups": conv.groups, "coarse_channels": coarse_channels}
+        layer = cls(conv.in_channels, conv.out_channels, **arguments)
         layer.load_state_dict(conv.state_dict(), strict=False)
         nn.init.zeros_(layer.coarse_weight)
         return layer.train(conv.training)
@@ -271,19 +274,7 @@ class TwoLevelGroupConv2d(Convolution):
         """
         if self.halo:
             raise ValueError(f"overlap={self.overlap}: without its coarse level the layer is no group convolution")
-        conv = GroupConv2d(
-            self.in_channels,
-            self.out_channels,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            self.bias is not None,
-            self.padding_mode,
-            self.weight.device,
-            self.weight.dtype,
-        )
+        conv = GroupConv2d(self.in_channels, self.out_channels, groups=self.groups, **arguments_of(self))
         fine = {name: value for name, value in self.state_dict().items() if name in ("weight", "bias")}
         conv.load_state_dict(fine)
         return conv.train(self.training)
@@ -292,4 +283,5 @@ class TwoLevelGroupConv2d(Convolution):
         """Conv2d's line with the algorithm, if one is prescribed, the number of coarse channels, and any overlap."""
         algorithm = "" if self.algorithm == "auto" else f", algorithm={self.algorithm}"
         overlap = f", overlap={self.overlap:g}" if self.overlap else ""
-        return f"{super().extra_repr()}{algorithm}, coarse_channels={self.coarse_channels}{overlap}"
+        start = "" if self.coarse_start == "fan_out" else f", coarse_start={self.coarse_start}"
+        return f"{super().extra_repr()}{algorithm}, coarse_channels={self.coarse_channels}{overlap}{start}"

@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from gc2l.nn import Convolution
+from gc2l.nn.convolution import arguments_of
 from gc2l.parallel.link import Link
 
 
@@ -13,15 +14,7 @@ def geometry(conv: nn.Conv2d | Convolution) -> dict[str, Any]:
 
     `take_shares` supplies them.
     """
-    return {
-        "kernel_size": conv.kernel_size,
-        "stride": conv.stride,
-        "padding": conv.padding,
-        "dilation": conv.dilation,
-        "bias": conv.bias is not None,
-        "padding_mode": conv.padding_mode,
-        "device": "meta",
-    }
+    return arguments_of(conv) | {"device": "meta"}
 
 
 def take_shares(local: nn.Module, whole: nn.Module, link: Link, *, dim: int = 0) -> None:

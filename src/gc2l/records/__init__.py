@@ -7,7 +7,7 @@ from gc2l.records.inference import InferenceRecord, InferenceTime, Refusal, read
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
 from gc2l.records.measurement import Measurement, save_measurement
 from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Split, Timing, Work, read_scaling
-from gc2l.records.schema import Epoch, Execution, Hardware, Record, Score
+from gc2l.records.schema import Assignment, Epoch, Execution, Hardware, Record, Score
 from gc2l.records.store import RunStore, read_record
 from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder
 from gc2l.records.wire import WireCount, WireRecord, read_wire
@@ -15,6 +15,7 @@ from gc2l.records.wire import WireCount, WireRecord, read_wire
 __all__ = [
     "CONFIDENCE",
     "WEIGHTS_LIMIT_BYTES",
+    "Assignment",
     "Environment",
     "Epoch",
     "Execution",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from gc2l.cells import Cell
 from gc2l.records.environment import Environment
-from gc2l.records.schema import Epoch, Execution, Parallelism, Rank, Record, Score
+from gc2l.records.schema import Assignment, Epoch, Execution, Parallelism, Rank, Record, Score
 
 if TYPE_CHECKING:  # training imports torch, records do not
     from gc2l.training.outcome import Outcome
@@ -34,6 +34,7 @@ def make_record(cell: Cell, outcome: "Outcome", *, environment: Environment) -> 
         data_fingerprint=outcome.data_fingerprint,
         parameters=outcome.parameters,
         parameters_per_processor=outcome.parameters_per_processor,
+        assignment=tuple(Assignment.model_validate(entry, from_attributes=True) for entry in outcome.assignment),
         curve=tuple(Epoch.model_validate(entry, from_attributes=True) for entry in outcome.curve),
         test=None if errors is None else Score.from_counts(errors, outcome.test_rows),
         message=outcome.message,

@@ -98,6 +98,24 @@ class Epoch(Part):
     seconds: Amount
 
 
+class Assignment(Part):
+    """How FLGC's assignment of channels to groups moved in one epoch, over all its layers.
+
+    Attributes:
+        epoch: counted from 1.
+        channels: input and output channels of the layers.
+        moved: those that ended the epoch in another group than they began it.
+        logits_gradient, weights_gradient: Euclidean norms of the gradients of S and T, and of the weights, in the last
+            step of the epoch.
+    """
+
+    epoch: Positive
+    channels: Positive
+    moved: Count
+    logits_gradient: Amount
+    weights_gradient: Amount
+
+
 class Score(Part):
     """The final result on the test set; `interval` is the Wilson interval in percent."""
 
@@ -148,6 +166,8 @@ class Record(Part):
         parameters: nominal number of parameters of the network, in all groups.
         parameters_per_processor: of them, those that one of n processors holds.
         curve: the completed epochs.
+        assignment: one for each of them where FLGC learned its groups in one process; none elsewhere, and in records
+            older than this count.
         test: the result after the last epoch; None when diverged.
         message: where and how the run diverged; None when finished.
         wall_seconds: training and evaluation, summed over all sessions of an interrupted run.
@@ -173,6 +193,7 @@ class Record(Part):
     parameters: Positive
     parameters_per_processor: Positive
     curve: tuple[Epoch, ...]
+    assignment: tuple[Assignment, ...] = ()
     test: Score | None
     message: str | None
     wall_seconds: Amount
@@ -197,6 +218,8 @@ class Record(Part):
         numbers = [entry.epoch for entry in self.curve]
         if numbers != list(range(1, len(numbers) + 1)):
             raise ValueError(f"the curve's epochs are {numbers}, they must count 1, 2, 3, ...")
+        if self.assignment and [entry.epoch for entry in self.assignment] != numbers:
+            raise ValueError(f"assignment has the epochs {[e.epoch for e in self.assignment]}, the curve {numbers}")
         epochs = self.configuration["training"]["epochs"]
         if len(numbers) > epochs or (self.status == "finished" and len(numbers) < epochs):
             raise ValueError(f"the curve of a {self.status} run has {len(numbers)} epochs, training.epochs={epochs}")

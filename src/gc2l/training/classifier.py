@@ -16,6 +16,7 @@ from gc2l.cells import TrainingConfig
 from gc2l.parallel import Job, average_buffers, average_gradients, parallelize
 from gc2l.training.graph import CudaGraphs, GraphedStep, Graphs
 from gc2l.training.outcome import EpochResult
+from gc2l.training.parameter_groups import parameter_groups
 
 Batch = tuple[Tensor, Tensor]  # images (N, 3, H, W), labels (N,)
 
@@ -94,10 +95,8 @@ class ImageClassifier(pl.LightningModule):
         """SGD with momentum and the step or one-cycle schedule."""
         config = self.training_config
         optimizer = torch.optim.SGD(
-            self.parameters(),
-            lr=config.learning_rate,
+            parameter_groups(self.network, config),
             momentum=config.momentum,
-            weight_decay=config.weight_decay,
             fused=True,
         )
         if config.schedule == "step":
@@ -105,7 +104,7 @@ class ImageClassifier(pl.LightningModule):
             return {"optimizer": optimizer, "lr_scheduler": {"scheduler": steps, "interval": "epoch"}}
         cycle = OneCycleLR(
             optimizer,
-            max_lr=config.learning_rate,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=int(self.trainer.estimated_stepping_batches),
             pct_start=config.warmup_fraction,
             cycle_momentum=False,

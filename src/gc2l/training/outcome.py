@@ -27,6 +27,25 @@ class EpochResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AssignmentResult:
+    """How FLGC's assignment moved in one epoch, over all its layers.
+
+    Attributes:
+        epoch: number of the epoch, from 1.
+        channels: input and output channels of the layers.
+        moved: those that ended the epoch in another group than they began it.
+        logits_gradient, weights_gradient: Euclidean norms of the gradients of S and T, and of the weights, in the last
+            step of the epoch.
+    """
+
+    epoch: int
+    channels: int
+    moved: int
+    logits_gradient: float
+    weights_gradient: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class RankResult:
     """What one rank of a channel-parallel run has to tell.
 
@@ -70,6 +89,7 @@ class Outcome:
         peak_memory_bytes: peak of the accelerator's allocations, or on a CPU of the process's resident memory.
         overlap: whether GC-2L computed while it communicated; None in one process.
         ranks: one for each process of a channel-parallel run, none for one process.
+        assignment: one for each epoch where FLGC learns its groups in one process, else none.
         started, finished: times in UTC; `started` is that of the last session.
     """
 
@@ -88,5 +108,6 @@ class Outcome:
     peak_memory_bytes: int
     overlap: bool | None
     ranks: tuple[RankResult, ...]
+    assignment: tuple[AssignmentResult, ...]
     started: datetime
     finished: datetime

@@ -19,6 +19,7 @@ from gc2l.files import write_checked
 from gc2l.models import build_model, count_parameters
 from gc2l.parallel import Job, consolidate
 from gc2l.training.allocator import keep_freed_memory
+from gc2l.training.assignment import AssignmentMonitor
 from gc2l.training.channel_parallel import OwnSigterm, StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
 from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
@@ -80,7 +81,7 @@ def train(
     folder = execution.scratch / "checkpoints" / (cell.identity if job is None else f"{cell.identity}-sharded")
     leads = job is None or job.rank == 0
     traffic = StepTraffic()
-    callbacks: list[pl.Callback] = [EpochCheckpoint(folder, cell.identity)]
+    callbacks: list[pl.Callback] = [monitor := AssignmentMonitor(), EpochCheckpoint(folder, cell.identity)]
     if job is not None:
         callbacks += [traffic, OwnSigterm()]
     if tell is not None:
@@ -136,6 +137,8 @@ def train(
         peak_memory_bytes=peak_memory_bytes(resolved.device),
         overlap=None if job is None else job.overlap,
         ranks=ranks,
+        # A run that diverges in the test after an epoch has its count already, and not its point on the curve.
+        assignment=tuple(monitor.results[: len(module.curve)]),
         started=started,
         finished=datetime.now(UTC),
     )
