@@ -35,7 +35,6 @@ SIZES = {"wide_resnet_28_10": 32, "wide_resnet_10_4": 32, "mobilenet_v2": 224}
 # Enough work for a step of the narrow network, not too much for one of the wide ones.
 IMAGES = {"wide_resnet_28_10": 16, "wide_resnet_10_4": 128, "mobilenet_v2": 16}
 LAYERS_OF = ("wide_resnet_28_10", "mobilenet_v2")
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(
@@ -82,7 +81,6 @@ def main(
     )
     results = Results(
         stem,
-        ROOT,
         threads=torch.get_num_threads(),
         freed_memory_kept=kept,
         kernels=compiled.available(),

@@ -25,7 +25,6 @@ from gc2l.training import Execution
 from gc2l.training.graph import CudaGraphs
 
 Part = Literal["layers", "loops", "steps"]
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def main(
@@ -58,9 +57,7 @@ def measure(plan: Plan, device: Device, parts: tuple[Part, ...], stem: Path, acc
         f"{accelerator}, {device.precision}: matrix products {limits['flops'] / 1e12:.4g} TFLOP/s, "
         f"copies {limits['bytes_per_second'] / 1e9:.4g} GB/s\n"
     )
-    results = Results(
-        stem, ROOT, accelerator=accelerator, device=device.name, precision=device.precision, limits=limits
-    )
+    results = Results(stem, accelerator=accelerator, device=device.name, precision=device.precision, limits=limits)
     if "layers" in parts:
         results.add("layers", card.layers())
         for channels_last, label in ((True, "channels last"), (False, "channels first")):

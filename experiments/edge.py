@@ -21,7 +21,6 @@ from gc2l.analysis.figures.inference import inference_against_groups
 from gc2l.analysis.figures.style import to_bytes
 from gc2l.analysis.inference import inference_tables
 from gc2l.bench.inference import LIBRARIES, installed, layer_cases, measure, network_case
-from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
 from gc2l.records import InferenceRecord, InferenceTime, Refusal, save_measurement, write_atomically
 from gc2l.records.environment import describe_environment
@@ -72,7 +71,7 @@ def main(
         if (n == 16 or not quick) and n > 1 and not (network == "mobilenet_v2" and n > 8)
         for variant in ("gc", "gc2l")
     ]
-    environment = describe_environment(REPOSITORY)
+    environment = describe_environment()
     times: list[InferenceTime] = []
     refusals: list[Refusal] = []
     for count, case in product(threads, cases):

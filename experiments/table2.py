@@ -11,7 +11,6 @@ from pathlib import Path
 
 import tyro
 
-from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
 from gc2l.evidence.publish import publish_table2
 from gc2l.records import Split, read_scaling, save_measurement
@@ -97,7 +96,6 @@ def main(
             device=device,
             precision=resolved.precision,
             graphs=CudaGraphs if resolved.cuda_graphs else None,
-            repository=REPOSITORY,
             tell=lambda line: print(line, file=sys.stderr),
         )
         save_measurement(record, path)

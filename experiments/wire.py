@@ -16,7 +16,6 @@ import torch
 import tyro
 from tabulate import tabulate
 
-from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
 from gc2l.cells import ModelConfig
 from gc2l.models import build_model, paper_network
@@ -47,7 +46,7 @@ def main(
         layers: also print every layer's traffic for this number of groups.
         output: file of the counts.
     """
-    record = count_wire(groups, repository=REPOSITORY)
+    record = count_wire(groups)
     save_measurement(record, output)
     _print_counts(record)
     rows = []

@@ -3,7 +3,6 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -17,12 +16,12 @@ FLOORS = [
     {"files", "variants"},
     {"paper"},
     {"cells"},
+    {"records"},
     {"ops"},
     {"nn"},
     {"models"},
     {"data", "edge", "parallel"},
     {"training"},
-    {"records"},
     {"analysis"},
     {"bench"},
     {"evidence", "scaling"},
@@ -35,38 +34,16 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # A record is read, and a table made, without torch: these rooms reach neither it nor a room that imports it.
 TORCH_FREE = {"gc2l", "files", "variants", "paper", "cells", "records", "analysis"}
 HEAVY_PACKAGES = {"torch", "torchvision", "pytorch_lightning"}
-FOR_TYPES_ONLY = {("records", "training"), ("analysis", "training")}
 
 
-class Import(NamedTuple):
-    """One imported module, and whether only type checkers see the import."""
-
-    module: str
-    for_types: bool
-
-
-def imports(source: str) -> Iterator[Import]:
-    """Every import of a file, wherever it stands; `from gc2l import nn` counts as gc2l.nn."""
-
-    def visit(node: ast.AST, for_types: bool) -> Iterator[Import]:
+def imports(source: str) -> Iterator[str]:
+    """Every module that a file imports, wherever the import stands; `from gc2l import nn` counts as gc2l.nn."""
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (Import(alias.name, for_types) for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
-            if module == "gc2l":
-                yield from (Import(f"gc2l.{alias.name}", for_types) for alias in node.names)
-            else:
-                yield Import(module, for_types)
-        elif isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            for child in node.body:
-                yield from visit(child, True)
-            for child in node.orelse:
-                yield from visit(child, for_types)
-        else:
-            for child in ast.iter_child_nodes(node):
-                yield from visit(child, for_types)
-
-    yield from visit(ast.parse(source), False)
+            yield from (f"gc2l.{alias.name}" for alias in node.names) if module == "gc2l" else (module,)
 
 
 def room_of_module(module: str) -> str | None:
@@ -81,7 +58,7 @@ def room_of_module(module: str) -> str | None:
 def violations(room: str, source: str) -> list[str]:
     """What a file of `room` imports against the plan."""
     found = []
-    for module, for_types in imports(source):
+    for module in imports(source):
         if module.startswith("."):
             found.append(f"{module} is a relative import")
         if room in TORCH_FREE and module.partition(".")[0] in HEAVY_PACKAGES:
@@ -91,7 +68,7 @@ def violations(room: str, source: str) -> list[str]:
             continue
         if FLOOR_OF[target] >= FLOOR_OF[room]:
             found.append(f"{room} imports {target}, which is not below it")
-        elif room in TORCH_FREE and target not in TORCH_FREE and not (for_types and (room, target) in FOR_TYPES_ONLY):
+        elif room in TORCH_FREE and target not in TORCH_FREE:
             found.append(f"{room} imports {target}, which imports torch")
     return found
 
@@ -132,8 +109,7 @@ def test_no_file_holds_two_subjects(path):
         ("analysis", "from torch.nn import functional"),
         ("cells", "import torchvision.transforms"),
         ("paper", "try:\n    import pytorch_lightning\nexcept ImportError:\n    pass"),
-        ("records", "from gc2l.training.outcome import Outcome"),
-        ("records", "if TYPE_CHECKING:\n    pass\nelse:\n    from gc2l.training.outcome import Outcome"),
+        ("records", "from gc2l.training import train"),
         ("records", "if TYPE_CHECKING:\n    from gc2l.models import build_model"),
         ("analysis", "from gc2l.models.torchvision_import import torchvision"),
         ("records", "from .. import training"),
@@ -147,8 +123,8 @@ def test_an_import_against_the_plan_is_found(room, source):
     ("room", "source"),
     [
         ("nn", "import torch\nfrom gc2l.nn.group import GroupConv2d\nfrom gc2l.variants import VARIANTS"),
-        ("records", "import gc2l\nif TYPE_CHECKING:\n    from gc2l.training.outcome import Outcome"),
-        ("analysis", "if typing.TYPE_CHECKING:\n    from gc2l.training import Outcome"),
+        ("training", "import gc2l\nfrom gc2l.records import Record"),
+        ("analysis", "from gc2l.records.schema import Record"),
         ("experiments", "from gc2l import __version__\nfrom gc2l.campaign.run import run_cell"),
         ("variants", "import torchmetrics"),
     ],

@@ -46,7 +46,7 @@ def test_changed_and_new_code_is_dirty(checkout, name):
 
 
 def test_without_the_root_of_a_checkout_the_commit_is_unknown(checkout, tmp_path_factory):
-    for repository in (None, tmp_path_factory.mktemp("plain"), checkout / "src", checkout / "missing"):
+    for repository in (tmp_path_factory.mktemp("plain"), checkout / "src", checkout / "missing"):
         environment = describe_environment(repository)
         assert (environment.commit, environment.dirty) == ("unknown", True)
 
@@ -58,6 +58,8 @@ def test_versions_and_hardware(checkout):
     assert environment.versions["gc2l"] == gc2l.__version__
     assert environment.hardware.processor
     assert environment.hardware.accelerator is None
+    named = describe_environment(checkout, accelerator="Example GPU").hardware
+    assert named == environment.hardware.model_copy(update={"accelerator": "Example GPU"})
 
 
 def test_cores_are_those_that_the_process_may_use(checkout, monkeypatch):

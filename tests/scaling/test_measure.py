@@ -1,15 +1,12 @@
 """The measurement itself, on the smallest networks: what it records, not how long it takes."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from gc2l.files import write_checked
 from gc2l.records import read_scaling, save_measurement
 from gc2l.scaling import Network, Plan, Together, count_wire, measure_scaling
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def _network(groups: int, ranks: int) -> Network:
@@ -33,7 +30,7 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
         passes=2,
         rounds=1,
     )
-    record = measure_scaling(plan, device="cpu", precision="float32", repository=ROOT, tell=told.append)
+    record = measure_scaling(plan, device="cpu", precision="float32", tell=told.append)
     assert len(told) == 5  # two shares in each pass, and the ranks together
     assert [(one.work.groups, one.work.ranks) for one in record.shares] == [(1, 1), (2, 2)]
     assert [(one.work.ranks, one.work.split, one.overlap) for one in record.together] == [
@@ -59,7 +56,7 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
 
 
 def test_the_wire_is_counted(tmp_path):
-    counts = {count.variant: count for count in count_wire((4,), repository=ROOT).counts}
+    counts = {count.variant: count for count in count_wire((4,)).counts}
     assert all(count.equal for count in counts.values())
     # logits only: 3 images, 10 classes, 4 bytes
     assert (counts["gc"].forward_bytes, counts["gc"].backward_bytes) == (120, 0)

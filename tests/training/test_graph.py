@@ -185,7 +185,7 @@ def test_a_run_with_captured_steps_has_the_plain_runs_curve(schedule, precision,
     captured = train(run, replace(how, scratch=tmp_path / "captured"))
     steps = 2 * (1437 // run.training.batch_size)
     assert (made[0].captures, made[0].replays) == (1, steps - WARM_UP_STEPS)
-    assert (plain.execution["cuda_graphs"], captured.execution["cuda_graphs"]) == (False, True)
+    assert (plain.execution.cuda_graphs, captured.execution.cuda_graphs) == (False, True)
     exact = schedule == "step"  # one-cycle's rates are rounded to float32
     for mine, other in zip(captured.curve, plain.curve, strict=True):
         assert mine.learning_rate == other.learning_rate

@@ -13,26 +13,26 @@ from gc2l.training.run import weights_path
 from gc2l.variants import VARIANTS
 
 
-def _losses(outcome):
-    return [(point.train_loss, point.test_loss, point.test_error_percent) for point in outcome.curve]
+def _losses(record):
+    return [(point.train_loss, point.test_loss, point.test_error_percent) for point in record.curve]
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_two_epochs_of_digits_learn(variant, tmp_path):
-    outcome = train(cell(epochs=2, variant=variant, groups=1 if variant == "sc" else 4), execution(tmp_path))
-    assert outcome.status == "finished"
-    assert [point.epoch for point in outcome.curve] == [1, 2]
-    assert outcome.curve[1].train_loss < outcome.curve[0].train_loss < 1.2 * math.log(10)
-    assert outcome.curve[1].test_error_percent < 60  # guessing errs on 90 %
-    assert outcome.curve[-1].test_error_percent == pytest.approx(100 * outcome.test_errors / outcome.test_rows)
-    assert outcome.curve[-1].learning_rate < 1e-3
-    assert outcome.images_per_second > 0
-    assert outcome.peak_memory_bytes > 50e6
+    record = train(cell(epochs=2, variant=variant, groups=1 if variant == "sc" else 4), execution(tmp_path))
+    assert record.status == "finished"
+    assert [point.epoch for point in record.curve] == [1, 2]
+    assert record.curve[1].train_loss < record.curve[0].train_loss < 1.2 * math.log(10)
+    assert record.curve[1].test_error_percent < 60  # guessing errs on 90 %
+    assert record.curve[-1].test_error_percent == pytest.approx(record.test.error_percent)
+    assert record.curve[-1].learning_rate < 1e-3
+    assert record.images_per_second > 0
+    assert record.peak_memory_bytes > 50e6
 
 
 def test_the_final_weights_give_the_recorded_error(tmp_path):
     run, how = cell(epochs=2), execution(tmp_path)
-    outcome = train(run, how)
+    record = train(run, how)
     network = build_model(run.model, num_classes=10)
     network.load_state_dict(load_file(weights_path(run, how)))
     network.eval()
@@ -44,7 +44,7 @@ def test_the_final_weights_give_the_recorded_error(tmp_path):
         for batch in data.val_dataloader():
             images, labels = data.on_after_batch_transfer(batch, 0)
             errors += int((network(images).argmax(1) != labels).sum())
-    assert errors == outcome.test_errors
+    assert errors == record.test.errors
 
 
 def test_the_same_seed_gives_the_same_curve_and_another_does_not(tmp_path):
@@ -127,17 +127,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_within_one_step(bad_step, tmp_p
         return loss, errors
 
     monkeypatch.setattr(ImageClassifier, "_loss_and_errors", loss_and_errors)
-    outcome = train(cell(epochs=2), execution(tmp_path))
-    assert outcome.status == "diverged"
-    assert "training loss became nan in epoch 1" in outcome.message
+    record = train(cell(epochs=2), execution(tmp_path))
+    assert record.status == "diverged"
+    assert "training loss became nan in epoch 1" in record.message
     assert steps[-1] == bad_step
-    assert outcome.curve == ()
-    assert outcome.test_errors is None
+    assert record.curve == ()
+    assert record.test is None
 
 
 def test_a_learning_rate_that_is_too_high_diverges_by_itself(tmp_path):
-    outcome = train(cell(epochs=1, learning_rate=1e30, weight_decay=1.0), execution(tmp_path))
-    assert outcome.status == "diverged"
+    record = train(cell(epochs=1, learning_rate=1e30, weight_decay=1.0), execution(tmp_path))
+    assert record.status == "diverged"
 
 
 def test_groups_that_do_not_divide_are_refused_before_training(tmp_path):
@@ -149,6 +149,6 @@ def test_compiled_and_bfloat16_runs_agree_with_the_plain_one(tmp_path):
     run = cell(epochs=1)
     plain = train(run, execution(tmp_path / "plain"))
     low = train(run, execution(tmp_path / "low", precision="bfloat16"))
-    assert low.execution["precision"] == "bfloat16"
+    assert low.execution.precision == "bfloat16"
     assert low.curve[0].train_loss == pytest.approx(plain.curve[0].train_loss, rel=0.05)
     assert low.curve[0].train_loss != plain.curve[0].train_loss

@@ -16,21 +16,20 @@ class Results:
 
     Args:
         stem: path of the file without its ending.
-        repository: the checkout that the file names.
         accelerator: name of the GPU.
         facts: further entries of the file.
     """
 
-    def __init__(self, stem: Path, repository: Path, *, accelerator: str | None = None, **facts: Any) -> None:
+    def __init__(self, stem: Path, *, accelerator: str | None = None, **facts: Any) -> None:
         self.path = stem.with_name(f"{stem.name}.json")
         self.tables: dict[str, list[Row]] = {"layers": [], "steps": [], "loops": []}
-        environment = describe_environment(repository)
+        environment = describe_environment(accelerator=accelerator)
         self._facts = {
             "started": datetime.now(UTC).isoformat(),
             "commit": environment.commit,
             "dirty": environment.dirty,
             "versions": environment.versions,
-            "hardware": environment.hardware.model_dump() | {"accelerator": accelerator},
+            "hardware": environment.hardware.model_dump(),
             **facts,
         }
 

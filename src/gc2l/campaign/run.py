@@ -2,18 +2,13 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from gc2l.cells import Cell
 from gc2l.parallel import Job
-from gc2l.records import Record, RunStore, describe_environment, make_record
-from gc2l.training import Execution, Outcome, report_to_sweep, train
+from gc2l.records import Record, RunStore
+from gc2l.training import Execution, report_to_sweep, train
 
-REPOSITORY = Path(__file__).resolve().parents[3]
-"""The checkout that an editable install runs from; records name its commit."""
-
-
-Train = Callable[[Cell, Execution], Outcome]
+Train = Callable[[Cell, Execution], Record]
 
 
 def run_cell(
@@ -39,9 +34,7 @@ def run_cell(
             cell, waiting=lambda who: _tell(f"{cell.slug} is being trained by {who}, waiting")
         ) as found:
             if found is None or retrain:
-                # Before training: the code may be edited during a long run.
-                environment = describe_environment(REPOSITORY)
-                trained = make_record(cell, train(cell, execution), environment=environment)
+                trained = train(cell, execution)
                 store.save(cell, trained)
                 return trained
         record = found
@@ -65,7 +58,7 @@ def run_cell_on_ranks(
         return None
     word = "nothing to train"
 
-    def train_on_ranks(cell: Cell, execution: Execution) -> Outcome:
+    def train_on_ranks(cell: Cell, execution: Execution) -> Record:
         nonlocal word
         word = "train"
         job.tell(word)

@@ -1,13 +1,12 @@
 """What was measured: one JSON file per training run. Nothing here imports torch; nothing else touches results/."""
 
 from gc2l.files import write_atomically
-from gc2l.records.assemble import make_record
 from gc2l.records.environment import Environment, describe_environment
 from gc2l.records.inference import InferenceRecord, InferenceTime, Refusal, read_inference
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
 from gc2l.records.measurement import Measurement, save_measurement
 from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Split, Timing, Work, read_scaling
-from gc2l.records.schema import Assignment, Epoch, Execution, Hardware, Record, Score
+from gc2l.records.schema import Assignment, Epoch, Execution, Hardware, Parallelism, Rank, Record, Score
 from gc2l.records.store import RunStore, read_record
 from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder
 from gc2l.records.wire import WireCount, WireRecord, read_wire
@@ -25,6 +24,8 @@ __all__ = [
     "Interval",
     "LinkTime",
     "Measurement",
+    "Parallelism",
+    "Rank",
     "RanksTime",
     "Record",
     "Refusal",
@@ -39,7 +40,6 @@ __all__ = [
     "WireRecord",
     "Work",
     "describe_environment",
-    "make_record",
     "read_inference",
     "read_record",
     "read_scaling",

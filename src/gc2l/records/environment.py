@@ -11,6 +11,9 @@ import psutil
 import gc2l
 from gc2l.records.schema import Hardware
 
+REPOSITORY = Path(__file__).resolve().parents[3]
+"""The checkout that an editable install runs from; records name its commit."""
+
 UNKNOWN = "unknown"
 _PACKAGES = ("torch", "torchvision", "pytorch_lightning", "numpy")
 # Only the files that affect training: results change while a grid runs, and notes and tests do not train.
@@ -19,10 +22,7 @@ _CODE = ("src", "experiments", "pyproject.toml", "constraints.txt")
 
 @dataclass(frozen=True, kw_only=True)
 class Environment:
-    """Where a run happens; the attributes are the record's fields of the same names.
-
-    The accelerator of `hardware` is None here: only the run itself knows which device it uses.
-    """
+    """Where a run happens; the attributes are the record's fields of the same names."""
 
     commit: str
     dirty: bool
@@ -30,22 +30,21 @@ class Environment:
     hardware: Hardware
 
 
-def describe_environment(repository: Path | None) -> Environment:
+def describe_environment(repository: Path = REPOSITORY, *, accelerator: str | None = None) -> Environment:
     """Describe code, packages and machine, without importing torch.
 
     Args:
-        repository: the root of the checkout that the code is run from. For None, or a folder that is not the root of a
-            git checkout, the commit is "unknown" and the code counts as dirty.
+        repository: the root of the checkout that the code is run from. For a folder that is not the root of a git
+            checkout the commit is "unknown" and the code counts as dirty.
+        accelerator: the name of the GPU in use.
     """
     commit, dirty = _describe_code(repository)
     versions = {"python": platform.python_version(), "gc2l": gc2l.__version__}
     versions |= {package: version(package) for package in _PACKAGES}
-    return Environment(commit=commit, dirty=dirty, versions=versions, hardware=_describe_hardware())
+    return Environment(commit=commit, dirty=dirty, versions=versions, hardware=_describe_hardware(accelerator))
 
 
-def _describe_code(repository: Path | None) -> tuple[str, bool]:
-    if repository is None:
-        return UNKNOWN, True
+def _describe_code(repository: Path) -> tuple[str, bool]:
     try:
         root, commit = _git(repository, "rev-parse", "--show-toplevel", "HEAD").splitlines()
         # An unpacked archive may lie inside the checkout of another project.
@@ -62,7 +61,7 @@ def _git(repository: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def _describe_hardware() -> Hardware:
+def _describe_hardware(accelerator: str | None) -> Hardware:
     process = psutil.Process()
     # macOS has no affinity, there a process may use every core.
     cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
@@ -72,7 +71,7 @@ def _describe_hardware() -> Hardware:
         processor=_processor(),
         cores=cores,
         memory_bytes=psutil.virtual_memory().total,
-        accelerator=None,
+        accelerator=accelerator,
     )
 
 

@@ -60,7 +60,6 @@ def measure_scaling(
     *,
     device: str,
     precision: str,
-    repository: Path,
     tell: Callable[[str], None],
     graphs: Callable[[], Graphs] | None = None,
 ) -> ScalingRecord:
@@ -70,15 +69,13 @@ def measure_scaling(
         plan: what to measure.
         device: "cpu" or "cuda".
         precision: "float32" or "bfloat16".
-        repository: the checkout that the record names.
         tell: told what comes next.
         graphs: records the steps of shares that run alone, which are then replayed.
     """
     started = datetime.now(UTC)
-    environment = describe_environment(repository)
+    environment = describe_environment(accelerator=torch.cuda.get_device_name() if device == "cuda" else None)
     if device == "cpu":
         keep_freed_memory()  # as training does
-    name = torch.cuda.get_device_name() if device == "cuda" else None
     shares = _time_shares(plan, device, precision, graphs, tell)
     together: Sequence[RanksTime] = ()
     link: Sequence[LinkTime] = ()
@@ -92,10 +89,7 @@ def measure_scaling(
             for entry, time in zip(plan.together, times, strict=True)
         ]
     return ScalingRecord(
-        commit=environment.commit,
-        dirty=environment.dirty,
-        versions=environment.versions,
-        hardware=environment.hardware.model_copy(update={"accelerator": name}),
+        **vars(environment),
         device=device,
         precision=precision,
         cuda_graphs=graphs is not None,

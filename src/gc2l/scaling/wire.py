@@ -23,16 +23,15 @@ from gc2l.records import WireCount, WireRecord, describe_environment
 NETWORK, RANKS, IMAGES, CLASSES = "wide_resnet_10_2", 2, 3, 10
 
 
-def count_wire(groups: Sequence[int], *, repository: Path) -> WireRecord:
+def count_wire(groups: Sequence[int]) -> WireRecord:
     """Take one training step of a small network with every variant and count every collective.
 
     Variants that have no channel-parallel form are left out.
 
     Args:
         groups: numbers of groups n, multiples of 2.
-        repository: the checkout that the record names.
     """
-    environment = describe_environment(repository)
+    environment = describe_environment()
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(_count_on_rank, (Path(folder), tuple(groups)), nprocs=RANKS)
         counts = torch.load(Path(folder) / "found", weights_only=False)

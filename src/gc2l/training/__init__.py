@@ -1,23 +1,19 @@
-"""Training one cell: the Lightning module, how it is executed, checkpoints, and the outcome."""
+"""Training one cell: the Lightning module, how it is executed, checkpoints, and the record."""
 
 import gc2l.models.torchvision_import  # noqa: F401  Lightning imports torchvision, which needs this first
 from gc2l.training.classifier import DivergedError, ImageClassifier
-from gc2l.training.execution import Execution, ResolvedExecution
+from gc2l.training.execution import Execution
 from gc2l.training.fine_tune import fine_tune, renew_statistics
 from gc2l.training.loggers import report_to_sweep
 from gc2l.training.memory import peak_memory_bytes, reset_peak_memory
-from gc2l.training.outcome import EpochResult, Outcome
 from gc2l.training.progress import Progress
 from gc2l.training.run import train
 
 __all__ = [
     "DivergedError",
-    "EpochResult",
     "Execution",
     "ImageClassifier",
-    "Outcome",
     "Progress",
-    "ResolvedExecution",
     "fine_tune",
     "peak_memory_bytes",
     "renew_statistics",

@@ -1,7 +1,6 @@
 """How far FLGC's assignment of channels to groups moves while it trains."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gc2l.nn import LearnableGroupConv2d
-from gc2l.training.outcome import AssignmentResult
+from gc2l.records import Assignment
 
 
 class AssignmentMonitor(pl.Callback):
@@ -24,7 +23,7 @@ class AssignmentMonitor(pl.Callback):
         self._layers: list[LearnableGroupConv2d] = []
         self._before: list[Tensor] = []
         self._gradients = (0.0, 0.0)
-        self.results: list[AssignmentResult] = []
+        self.results: list[Assignment] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remember the groups."""
@@ -48,7 +47,7 @@ class AssignmentMonitor(pl.Callback):
         pairs = list(zip(self._before, self._groups(), strict=True))
         logits, weights = self._gradients
         self.results.append(
-            AssignmentResult(
+            Assignment(
                 epoch=trainer.current_epoch + 1,
                 channels=sum(len(before) for before, _ in pairs),
                 moved=sum(int((before != after).sum()) for before, after in pairs),
@@ -59,11 +58,11 @@ class AssignmentMonitor(pl.Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The results so far."""
-        return {"results": [asdict(result) for result in self.results]}
+        return {"results": [result.model_dump() for result in self.results]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue the results of the checkpoint."""
-        self.results = [AssignmentResult(**result) for result in state_dict["results"]]
+        self.results = [Assignment(**result) for result in state_dict["results"]]
 
     def _groups(self) -> list[Tensor]:
         return [one.argmax(dim=1) for layer in self._layers for one in (layer.input_logits, layer.output_logits)]

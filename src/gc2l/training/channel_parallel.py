@@ -17,9 +17,9 @@ from torch.optim import Optimizer
 from gc2l.cells import Cell
 from gc2l.data import dataset_info
 from gc2l.parallel import Job, Traffic, check_same_on_all_ranks, explained, load_sharded, record_traffic, save_sharded
+from gc2l.records import Rank
 from gc2l.training.execution import Execution
 from gc2l.training.memory import peak_memory_bytes
-from gc2l.training.outcome import RankResult
 
 
 class ChannelParallelStrategy(ModelParallelStrategy):
@@ -157,9 +157,7 @@ def ranks_of_trainer(job: Job) -> dict[str, Any]:
     }
 
 
-def describe_ranks(
-    network: torch.nn.Module, traffic: Sequence[Traffic], job: Job, device: str
-) -> tuple[RankResult, ...]:
+def describe_ranks(network: torch.nn.Module, traffic: Sequence[Traffic], job: Job, device: str) -> tuple[Rank, ...]:
     """What each rank held and sent; all of them call."""
     own = {
         "parameters": sum(value.numel() for value in network.parameters()),
@@ -167,4 +165,4 @@ def describe_ranks(
         "collectives": len(traffic),
         "received_bytes": sum(one.received for one in traffic),
     }
-    return tuple(RankResult(**figures) for figures in job.gather({**job.place(), **own}))
+    return tuple(Rank(**figures) for figures in job.gather({**job.place(), **own}))

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,8 +13,8 @@ from torch.optim.lr_scheduler import MultiStepLR, OneCycleLR
 
 from gc2l.cells import TrainingConfig
 from gc2l.parallel import Job, average_buffers, average_gradients, parallelize
+from gc2l.records import Epoch
 from gc2l.training.graph import CudaGraphs, GraphedStep, Graphs
-from gc2l.training.outcome import EpochResult
 from gc2l.training.parameter_groups import parameter_groups
 
 Batch = tuple[Tensor, Tensor]  # images (N, 3, H, W), labels (N,)
@@ -62,7 +61,7 @@ class ImageClassifier(pl.LightningModule):
         self.seed = seed
         self.job = job
         self._divided = False
-        self.curve: list[EpochResult] = []
+        self.curve: list[Epoch] = []
         self.test_errors: int | None = None
         self.wall_seconds = 0.0
         self._compiled: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
@@ -204,7 +203,7 @@ class ImageClassifier(pl.LightningModule):
         test_loss, test_errors = self._test.mean_loss(), self._test.errors()
         if not math.isfinite(test_loss):
             raise DivergedError(f"the test loss became {test_loss} after epoch {self.current_epoch + 1}")
-        result = EpochResult(
+        result = Epoch(
             epoch=self.current_epoch + 1,
             learning_rate=float(self._rate_of_last_step()),
             train_loss=train_loss,
@@ -216,7 +215,7 @@ class ImageClassifier(pl.LightningModule):
         self.curve.append(result)
         self.test_errors = test_errors
         self.wall_seconds += time.perf_counter() - self._epoch_started
-        values = {name: value for name, value in asdict(result).items() if name != "epoch"}
+        values = result.model_dump(exclude={"epoch"})
         for logger in self.loggers:
             # Here, as Lightning logs only after the checkpoint: a run stopped in between would never log this epoch.
             logger.log_metrics({**values, "epoch": self.current_epoch}, step=self.trainer.fit_loop.total_batch_idx)
@@ -224,13 +223,13 @@ class ImageClassifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the curve with the weights, so that a resumed run has one curve."""
-        checkpoint["curve"] = [asdict(point) for point in self.curve]
+        checkpoint["curve"] = [point.model_dump() for point in self.curve]
         checkpoint["test_errors"] = self.test_errors
         checkpoint["wall_seconds"] = self.wall_seconds
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue the curve of the checkpoint."""
-        self.curve = [EpochResult(**point) for point in checkpoint["curve"]]
+        self.curve = [Epoch(**point) for point in checkpoint["curve"]]
         self.test_errors = checkpoint["test_errors"]
         self.wall_seconds = checkpoint["wall_seconds"]
 

@@ -14,6 +14,8 @@ from typing import Literal
 
 import torch
 
+from gc2l import records
+
 COMPILE_FROM_IMAGES = 100_000
 """With compile unset, runs that see fewer training images than this are not compiled: they would not earn it back."""
 
@@ -64,7 +66,7 @@ class Execution:
             raise ValueError(f"execution.device={self.device!r} is not available on this machine; it has {have}")
         return self.device
 
-    def resolve(self, training_images: int) -> "ResolvedExecution":
+    def resolve(self, training_images: int) -> records.Execution:
         """Settle the open choices for a run that will see `training_images` images on this machine.
 
         Raises:
@@ -95,7 +97,7 @@ class Execution:
             raise ValueError(f"execution.cuda_graphs=True needs a CUDA GPU, and the run is on {device!r}; leave it out")
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"execution.threads={self.threads} must be at least 1")
-        return ResolvedExecution(
+        return records.Execution(
             device=device,
             precision=precision,
             compile=compiled,
@@ -103,18 +105,6 @@ class Execution:
             channels_last=True if self.channels_last is None else self.channels_last,
             threads=self.threads or torch.get_num_threads(),
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResolvedExecution:
-    """The choices as they are carried out; see `Execution`."""
-
-    device: str
-    precision: Literal["float32", "bfloat16"]
-    compile: bool
-    cuda_graphs: bool
-    channels_last: bool
-    threads: int
 
 
 def _missing_compiler(device: str) -> str | None:

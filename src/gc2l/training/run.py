@@ -1,9 +1,8 @@
-"""Train one cell from its configuration to its outcome."""
+"""Train one cell from its configuration to its record."""
 
 import shutil
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from gc2l.data import dataset_info, make_data_module
 from gc2l.files import write_checked
 from gc2l.models import build_model, count_parameters
 from gc2l.parallel import Job, consolidate
+from gc2l.records import Parallelism, Record, Score, describe_environment
 from gc2l.training.allocator import keep_freed_memory
 from gc2l.training.assignment import AssignmentMonitor
 from gc2l.training.channel_parallel import OwnSigterm, StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
@@ -26,7 +26,6 @@ from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
 from gc2l.training.loggers import Status, close_loggers, make_loggers
 from gc2l.training.memory import explained_shortage, peak_memory_bytes, reset_peak_memory
-from gc2l.training.outcome import Outcome
 from gc2l.training.progress import Progress, ReportProgress
 
 _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
@@ -34,7 +33,7 @@ _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 def train(
     cell: Cell, execution: Execution, job: Job | None = None, *, tell: Callable[[Progress], None] | None = None
-) -> Outcome:
+) -> Record:
     """Train `cell`, continuing from its newest checkpoint if an earlier session was stopped.
 
     The final weights stay in `weights_path(cell, execution)`; the checkpoints are removed once the run has ended.
@@ -57,6 +56,8 @@ def train(
     if job is not None:
         execution = prepare_ranks(cell, execution, job)
     resolved = execution.resolve(dataset_info(cell.data.name).train_rows * cell.training.epochs)
+    # Before training: the code may be edited during a long run.
+    environment = describe_environment(accelerator=torch.cuda.get_device_name() if resolved.device == "cuda" else None)
     data = make_data_module(
         cell.data, batch_size=cell.training.batch_size, seed=cell.seed, channels_last=resolved.channels_last
     )
@@ -100,20 +101,8 @@ def train(
         benchmark=resolved.device == "cuda",
     )
     reset_peak_memory(resolved.device)
-    message = None
-    status: Status = "failed"
-    try:
-        with explained_shortage(cell.training.batch_size, resolved.device):
-            trainer.fit(module, data, ckpt_path=_newest(folder, cell.identity, job))
-        status = "stopped" if trainer.state.status == TrainerStatus.INTERRUPTED else "finished"
-    except DivergedError as error:
-        status, message = "diverged", str(error)
-    except (KeyboardInterrupt, SystemExit):
-        status = "stopped"  # Lightning turns Ctrl-C into sys.exit
-    finally:
-        close_loggers(trainer.loggers, status)
-    if status == "stopped":
-        raise KeyboardInterrupt
+    with explained_shortage(cell.training.batch_size, resolved.device):
+        message = _fit(trainer, module, data, lambda: _newest(folder, cell.identity, job))
     ranks = () if job is None else describe_ranks(network, traffic.traffic, job, resolved.device)
     weights = network.state_dict() if job is None else consolidate(network, job.mesh)
     if leads:
@@ -121,22 +110,25 @@ def train(
             save_weights(weights, weights_path(cell, execution))
         shutil.rmtree(folder, ignore_errors=True)
     seconds = sum(point.seconds for point in module.curve)
-    return Outcome(
+    errors = module.test_errors if message is None else None
+    return Record(
+        preset=cell.preset,
+        configuration=cell.configuration(),
+        identity=cell.identity,
+        seed=cell.seed,
         status="finished" if message is None else "diverged",
-        message=message,
-        curve=tuple(module.curve),
-        test_errors=module.test_errors if message is None else None,
-        test_rows=data.test_rows,
+        **vars(environment),
+        execution=resolved.model_copy(update={"cuda_graphs": module.captured}),
+        parallel=None if job is None else Parallelism(overlap=job.overlap, ranks=ranks),
         data_fingerprint=data.fingerprint,
         parameters=parameters.total,
         parameters_per_processor=parameters.per_processor,
-        execution={**asdict(resolved), "cuda_graphs": module.captured},
-        accelerator=torch.cuda.get_device_name() if resolved.device == "cuda" else None,
+        curve=tuple(module.curve),
+        test=None if errors is None else Score.from_counts(errors, data.test_rows),
+        message=message,
         wall_seconds=module.wall_seconds,
         images_per_second=data.train_rows * len(module.curve) / seconds if seconds else 0.0,
         peak_memory_bytes=peak_memory_bytes(resolved.device),
-        overlap=None if job is None else job.overlap,
-        ranks=ranks,
         # A run that diverges in the test after an epoch has its count already, and not its point on the curve.
         assignment=tuple(monitor.results[: len(module.curve)]),
         started=started,
@@ -152,6 +144,26 @@ def weights_path(cell: Cell, execution: Execution) -> Path:
 def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write the state of a network as safetensors, with its SHA-256 beside it."""
     write_checked(path, save({name: value.contiguous().cpu() for name, value in weights.items()}))
+
+
+def _fit(
+    trainer: pl.Trainer, module: ImageClassifier, data: pl.LightningDataModule, checkpoint: Callable[[], Path | None]
+) -> str | None:
+    """Train, and close the loggers; returns why the run diverged, None when it finished."""
+    status: Status = "failed"
+    try:
+        trainer.fit(module, data, ckpt_path=checkpoint())
+        status = "stopped" if trainer.state.status == TrainerStatus.INTERRUPTED else "finished"
+    except DivergedError as error:
+        status = "diverged"
+        return str(error)
+    except (KeyboardInterrupt, SystemExit):
+        status = "stopped"  # Lightning turns Ctrl-C into sys.exit
+    finally:
+        close_loggers(trainer.loggers, status)
+    if status == "stopped":
+        raise KeyboardInterrupt
+    return None
 
 
 def _newest(folder: Path, identity: str, job: Job | None) -> Path | None:
