@@ -86,6 +86,14 @@ class Convolution(nn.Module):
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""
         raise NotImplementedError(f"{type(self).__name__} has no dense_weight")
 
+    def dense_bias(self) -> Tensor | None:
+        """The bias (c_out) of the standard convolution that this layer equals, differentiable."""
+        return self.bias
+
+    def to_dense(self) -> nn.Conv2d:
+        """The standard convolution that this layer equals, with weights of its own."""
+        return standard_convolution(self, self.dense_weight(), self.dense_bias())
+
     def scale_weights(self, factor: Tensor) -> None:
         """Multiply the dense weight by `factor`; the bias stays."""
         with torch.no_grad():

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gc2l.nn.convolution import (
     Convolution,
@@ -11,7 +11,6 @@ from gc2l.nn.convolution import (
     geometry_of,
     padded_input,
     reset_group_weights,
-    standard_convolution,
 )
 from gc2l.ops import folded, reference
 from gc2l.ops.channel_shuffle import shuffle
@@ -92,10 +91,6 @@ class ShuffleGroupConv2d(Convolution):
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""
         return reference.shuffle(block_diagonal(self.weight, self.groups), self.groups, 0)
-
-    def to_dense(self) -> nn.Conv2d:
-        """The standard convolution that this layer equals, with weights of its own."""
-        return standard_convolution(self, self.dense_weight(), self.dense_bias())
 
     def dense_bias(self) -> Tensor | None:
         """The bias (c_out) of the standard convolution that this layer equals, differentiable."""

@@ -3,9 +3,9 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gc2l.nn.convolution import Convolution, check_groups, padded_input, reset_group_weights, standard_convolution
+from gc2l.nn.convolution import Convolution, check_groups, padded_input, reset_group_weights
 from gc2l.ops import folded
 from gc2l.ops.windows import check_overlap, shared_channels, sliding_windows, spread
 
@@ -97,10 +97,6 @@ class SlidingChannelConv2d(Convolution):
     def dense_weight(self) -> Tensor:
         """The weight (c_out, c_in, k_h, k_w) of the standard convolution that this layer equals, differentiable."""
         return spread(self.weight, self.windows(), self.in_channels)
-
-    def to_dense(self) -> nn.Conv2d:
-        """The standard convolution that this layer equals, with weights of its own."""
-        return standard_convolution(self, self.dense_weight(), self.bias)
 
     def extra_repr(self) -> str:
         """Conv2d's line and the overlap."""

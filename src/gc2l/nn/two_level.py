@@ -13,7 +13,6 @@ from gc2l.nn.convolution import (
     geometry_of,
     kaiming_normal,
     padded_input,
-    standard_convolution,
 )
 from gc2l.nn.group import GroupConv2d
 from gc2l.ops import folded, reference
@@ -241,10 +240,6 @@ class TwoLevelGroupConv2d(Convolution):
             coarse = folded_weight(nothing, self.restriction_weight, self.coarse_weight, self.groups)
             return spread(self.weight, own, self.in_channels) + coarse
         return folded_weight(self.weight, self.restriction_weight, self.coarse_weight, self.groups)
-
-    def to_dense(self) -> nn.Conv2d:
-        """The standard convolution that this layer equals, with weights of its own."""
-        return standard_convolution(self, self.dense_weight(), self.bias)
 
     @classmethod
     def from_group_conv(cls, conv: nn.Conv2d, *, coarse_channels: int = 1) -> Self:

@@ -5,7 +5,6 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from gc2l.nn.convolution import standard_convolution
 from gc2l.nn.group import GroupConv2d
 from gc2l.nn.two_level import TwoLevelGroupConv2d
 from gc2l.ops import reference
@@ -43,10 +42,6 @@ class ShuffleTwoLevelGroupConv2d(TwoLevelGroupConv2d):
     def dense_bias(self) -> Tensor | None:
         """The bias (c_out) of the standard convolution that this layer equals, differentiable."""
         return None if self.bias is None else reference.shuffle(self.bias, self.groups, 0)
-
-    def to_dense(self) -> nn.Conv2d:
-        """The standard convolution that this layer equals, with weights of its own."""
-        return standard_convolution(self, self.dense_weight(), self.dense_bias())
 
     @classmethod
     def from_group_conv(cls, conv: nn.Conv2d, *, coarse_channels: int = 1) -> Self:
