@@ -16,13 +16,13 @@ import torch
 import tyro
 
 from gc2l.analysis.figures.style import to_bytes
-from gc2l.bench.layers import measure_layer, network_layers
+from gc2l.bench.layers import FRAMEWORK, measure_layer, network_layers
 from gc2l.bench.loops import measure_loops
 from gc2l.bench.machine import peak_bandwidth, peak_flops
 from gc2l.bench.report import layer_table, loop_table, step_table, targets
 from gc2l.bench.results import Results
 from gc2l.bench.roofline import draw_roofline
-from gc2l.bench.steps import FRAMEWORK, PLAIN, measure_steps
+from gc2l.bench.steps import PLAIN, measure_steps
 from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig
 from gc2l.files import write_atomically

@@ -15,9 +15,8 @@ import torch
 import tyro
 
 from gc2l.bench.card import FULL, QUICK, Card, Plan
-from gc2l.bench.card_targets import card_targets
 from gc2l.bench.device import Device
-from gc2l.bench.report import layer_table, loop_table, step_table
+from gc2l.bench.report import gpu_targets, layer_table, loop_table, step_table
 from gc2l.bench.results import Results
 from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig
@@ -75,7 +74,7 @@ def measure(plan: Plan, device: Device, parts: tuple[Part, ...], stem: Path, acc
         results.add("steps", card.steps())
         results.add("steps", card.compiled_steps())
         print(step_table(results.tables["steps"], f"(b, e) steps, {plan.images} images"))
-    print(card_targets(results.tables["layers"], results.tables["steps"], limits))
+    print(gpu_targets(results.tables["layers"], results.tables["steps"], limits))
     print(f"written: {results.path}")
     return 0
 

@@ -10,10 +10,10 @@ import torch
 
 from gc2l.bench import card as card_module
 from gc2l.bench.card import FULL, QUICK, Card, Plan
-from gc2l.bench.card_targets import LAYER, STEP_OF_SC, card_targets
 from gc2l.bench.device import Device
 from gc2l.bench.layers import FRAMEWORK, LayerShape
 from gc2l.bench.loops import BARE, PLAIN, SUITE
+from gc2l.bench.report import GPU_LAYER, GPU_STEP_OF_SC, gpu_targets
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
 
 TINY = Plan(
@@ -185,9 +185,9 @@ def test_targets_are_held_against_figures():
         for n, times in ((2, (1.0, 0.5, 0.2, 0.45)), (16, (1.0, 2.0, 0.625, 0.8)))
         for name, value in zip((FRAMEWORK, "SC", "GC", "GC-2L"), times, strict=True)
     ]
-    lines = card_targets(layers, steps, {"flops": 10.0, "bytes_per_second": 1.0}).splitlines()[3:]
+    lines = gpu_targets(layers, steps, {"flops": 10.0, "bytes_per_second": 1.0}).splitlines()[3:]
     found = {line.split("  ")[0]: line.split()[-2:] for line in lines if line}
-    assert STEP_OF_SC["GC-2L"][4] == 0.8 and LAYER == 0.6
+    assert GPU_STEP_OF_SC["GC-2L"][4] == 0.8 and GPU_LAYER == 0.6
     assert found["GC-2L / SC step, graph, n = 4"] == ["0.850", "MISSED"]
     assert found["GC / SC step, graph, n = 4"] == ["0.700", "met"]
     assert found["GC-2L / GC step, graph, n = 4"] == ["1.214", "MISSED"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gc2l.bench.layers import FRAMEWORK, geometric_mean, measure_layer, network_layers
+from gc2l.bench.layers import FRAMEWORK, measure_layer, network_layers
 from gc2l.bench.loops import BARE, PLAIN, SUITE
 from gc2l.bench.report import layer_table, loop_table, step_table, targets
 from gc2l.bench.roofline import draw_roofline, layer_work
@@ -92,7 +92,3 @@ def test_tables_and_targets():
     assert verdicts["GC-2L / SC, wide_resnet_28_10 step, eager, n = 4"] == "met"
     assert verdicts["plain loop / suite, wide_resnet_10_4"] == "met"
     assert verdicts["Lightning / bare loop, wide_resnet_10_4"] == "MISSED"
-
-
-def test_geometric_mean():
-    assert geometric_mean([1, 4, 16]) == pytest.approx(4)

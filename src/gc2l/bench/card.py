@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gc2l.bench.device import Device
-from gc2l.bench.layers import LayerShape, measure_layer
+from gc2l.bench.layers import FRAMEWORK, LayerShape, measure_layer
 from gc2l.bench.loops import measure_loops
 from gc2l.bench.machine import peak_bandwidth, peak_flops
-from gc2l.bench.steps import FRAMEWORK, measure_steps
+from gc2l.bench.steps import measure_steps
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
 
 Row = dict[str, Any]

@@ -1,6 +1,5 @@
 """(a) Layers: every variant and algorithm against the framework's group convolution of the same shape."""
 
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -130,12 +129,6 @@ def measure_layer(
         for kind, candidates in runs.items()
         for name, ratio in alternate(candidates, FRAMEWORK, turns, device.seconds_of).items()
     ]
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    """The geometric mean."""
-    logarithms = [math.log(value) for value in values]
-    return math.exp(sum(logarithms) / len(logarithms))
 
 
 def _forward(layer: nn.Module, x: Tensor, device: Device) -> Callable[[], tuple[Tensor, ...]]:

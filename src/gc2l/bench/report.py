@@ -4,13 +4,20 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from scipy.stats import gmean
 from tabulate import tabulate
 
-from gc2l.bench.layers import FRAMEWORK, geometric_mean
+from gc2l.bench.layers import FRAMEWORK
 from gc2l.bench.loops import BARE, PLAIN, SUITE
 
 Row = dict[str, Any]
 _LAYER_TARGET, _SHARE_TARGET, _SUITE_TARGET, _LIGHTNING_TARGET = 1.15, 0.50, 2.0, 1.03
+
+GPU_STEP_OF_SC = {"GC-2L": {2: 0.95, 4: 0.8, 8: 0.7, 16: 0.65}, "GC": {2: 0.9, 4: 0.75, 8: 0.65, 16: 0.6}}
+"""On a GPU, the time of a WideResNet-28-10 step over SC's, by n."""
+GPU_STEP_OF_GC = 1.10
+GPU_LAYER = 0.6
+GPU_SHARE_OF_PEAK = 0.45
 
 
 def layer_table(rows: Iterable[Row], title: str) -> str:
@@ -25,8 +32,8 @@ def layer_table(rows: Iterable[Row], title: str) -> str:
     groups = sorted({row["groups"] for row in rows})
     lines = []
     for kind, candidate in dict.fromkeys((row["pass"], row["candidate"]) for row in rows):
-        means = [geometric_mean(times[kind, candidate, n]) for n in groups]
-        overall = geometric_mean([value for n in groups for value in times[kind, candidate, n]])
+        means = [gmean(times[kind, candidate, n]) for n in groups]
+        overall = gmean([value for n in groups for value in times[kind, candidate, n]])
         lines.append((kind, candidate, *(f"{mean:.2f}" for mean in means), f"{overall:.2f}", slower[kind, candidate]))
     header = ("pass", "candidate", *(f"n={n}" for n in groups), "all n", "shapes > 5 % slower than SC")
     return f"{title}: time over {FRAMEWORK}, geometric mean over shapes\n" + _table(lines, header)
@@ -66,20 +73,15 @@ def loop_table(rows: Sequence[Row], title: str) -> str:
 
 def targets(layers: Sequence[Row], steps: Sequence[Row], loops: Sequence[Row]) -> str:
     """Every measured target beside its figure."""
-    lines: list[tuple[str, str, str, str]] = []
-
-    def add(name: str, target: float, value: float, spread: str, *, at_least: bool = False) -> None:
-        met = value >= target if at_least else value <= target
-        sign = ">=" if at_least else "<="
-        lines.append((name, f"{sign} {target:.2f}", f"{value:.3f} {spread}".strip(), "met" if met else "MISSED"))
-
+    lines = []
     for row in steps:
         mode = "compiled" if row["compile"] else "eager"
         if row["pass"] != "training step" or not row["channels_last"]:
             continue
         where = f"{row['network']} step, {mode}, n = {row['groups']}"
         if row["candidate"] == "GC-2L":
-            add(f"GC-2L / GC, {where}", 1.2 if row["groups"] >= 16 else 1.1, row["median"], _spread(row))
+            target = 1.2 if row["groups"] >= 16 else 1.1
+            lines.append(_target(f"GC-2L / GC, {where}", target, row["median"], _spread(row)))
         if row["candidate"] == "SC" and row["groups"] == 4 and row["network"] == "wide_resnet_28_10":
             mine = next(
                 other["median"]
@@ -87,7 +89,7 @@ def targets(layers: Sequence[Row], steps: Sequence[Row], loops: Sequence[Row]) -
                 if other["candidate"] == "GC-2L"
                 and all(other[key] == row[key] for key in ("network", "groups", "pass", "compile", "channels_last"))
             )
-            add(f"GC-2L / SC, {where}", _SHARE_TARGET, mine / row["median"], "")
+            lines.append(_target(f"GC-2L / SC, {where}", _SHARE_TARGET, mine / row["median"]))
     wide = [
         row["median"]
         for row in layers
@@ -95,7 +97,7 @@ def targets(layers: Sequence[Row], steps: Sequence[Row], loops: Sequence[Row]) -
         and row["pass"] == "forward + backward" and row["groups"] > 1
     ]  # fmt: skip
     if wide:
-        add("GC-2L / GC layers, WRN-28-10, geometric mean", _LAYER_TARGET, geometric_mean(wide), "")
+        lines.append(_target("GC-2L / GC layers, WRN-28-10, geometric mean", _LAYER_TARGET, gmean(wide)))
     by_place = {(_place(row), row["candidate"]): row["median"] for row in layers}
     judged = [row for row in layers if row["candidate"] in ("GC", "GC-2L", "Shuffle") and row["groups"] > 1]
     slow = [row for row in judged if row["median"] > 1.05 * by_place[_place(row), "SC"]]
@@ -104,10 +106,46 @@ def targets(layers: Sequence[Row], steps: Sequence[Row], loops: Sequence[Row]) -
         lines.append(("layers > 5 % slower than SC of their shape", "none", f"{len(slow)} of {len(judged)}", verdict))
     for row in loops:
         if row["candidate"] == PLAIN:
-            add(f"plain loop / {SUITE}, {row['network']}", _SUITE_TARGET, row["median"], _spread(row), at_least=True)
+            name = f"plain loop / {SUITE}, {row['network']}"
+            lines.append(_target(name, _SUITE_TARGET, row["median"], _spread(row), at_least=True))
         if row["candidate"] == BARE:
-            add(f"Lightning / bare loop, {row['network']}", _LIGHTNING_TARGET, 1 / row["median"], "")
+            lines.append(_target(f"Lightning / bare loop, {row['network']}", _LIGHTNING_TARGET, 1 / row["median"]))
     return "targets\n" + _table(lines, ("figure", "target", "measured (quartiles)", ""))
+
+
+def gpu_targets(layers: Sequence[Row], steps: Sequence[Row], limits: dict[str, float]) -> str:
+    """The same for a GPU: GC and GC-2L against SC and each other, layers, and SC's share of the peak."""
+    lines = []
+    trained = [row for row in steps if row["pass"] == "training step"]
+    for key in dict.fromkeys((row["groups"], row["compile"], row["graph"]) for row in trained):
+        of = {row["candidate"]: row for row in trained if (row["groups"], row["compile"], row["graph"]) == key}
+        n, compiled, graph = key
+        where = f"step, {'compiled' if compiled else 'graph' if graph else 'eager'}, n = {n}"
+        for name, by_groups in GPU_STEP_OF_SC.items():
+            if n in by_groups:
+                ratio = of[name]["seconds"] / of["SC"]["seconds"]
+                lines.append(_target(f"{name} / SC {where}", by_groups[n], ratio))
+        lines.append(_target(f"GC-2L / GC {where}", GPU_STEP_OF_GC, of["GC-2L"]["median"]))
+        share = of["SC"]["flops"] / of["SC"]["seconds"] / limits["flops"]
+        name = f"SC {where}: share of the measured peak"
+        lines.append(_target(name, GPU_SHARE_OF_PEAK, share, at_least=True))
+    times: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
+    for row in layers:
+        if row["pass"] == "forward + backward" and row["channels_last"]:
+            times[row["c_in"], row["size"], row["groups"]][row["candidate"]] = row["median"]
+    for name in ("GC", "GC-2L"):
+        if ratios := [one[name] / min(one[FRAMEWORK], one["SC"]) for one in times.values()]:
+            label = f"{name} layers over the better of cuDNN's grouped and dense, geometric mean of {len(ratios)}"
+            lines.append(_target(label, GPU_LAYER, gmean(ratios)))
+    return "targets\n" + _table(lines, ("figure", "target", "measured", ""))
+
+
+def _target(
+    name: str, target: float, value: float, spread: str = "", *, at_least: bool = False
+) -> tuple[str, str, str, str]:
+    met = value >= target if at_least else value <= target
+    sign = ">=" if at_least else "<="
+    return name, f"{sign} {target:.2f}", f"{value:.3f} {spread}".strip(), "met" if met else "MISSED"
 
 
 def _place(row: Row) -> tuple[Any, ...]:

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from gc2l.bench.device import CPU, Device
+from gc2l.bench.layers import FRAMEWORK
 from gc2l.bench.timing import alternate
 from gc2l.models import build_model, paper_network
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
@@ -16,7 +18,6 @@ from gc2l.training.graph import WARM_UP_STEPS, GraphedStep
 from gc2l.variants import VARIANTS
 
 PLAIN = "GC-2L separate"
-FRAMEWORK = "nn.Conv2d(groups=n)"
 
 
 def training_step(
@@ -135,20 +136,9 @@ def kept_bytes(network: nn.Module, images: Tensor) -> int:
 
 def step_flops(name: str, size: int) -> int:
     """Floating-point operations of one training step of SC for one image: two for each product, three passes."""
-    products = 0
-
-    def count(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        nonlocal products
-        pixels = output.shape[2] * output.shape[3] if output.dim() == 4 else 1
-        products += layer.get_parameter("weight").numel() * pixels
-
-    with torch.device("meta"):
-        network = make_network(name, "SC", 1).eval()
-        for layer in network.modules():
-            if isinstance(layer, nn.Conv2d | nn.Linear):
-                layer.register_forward_hook(count)
-        network(torch.empty(1, 3, size, size))
-    return 6 * products
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as forward:
+        make_network(name, "SC", 1).eval()(torch.empty(1, 3, size, size))
+    return 3 * forward.get_total_flops()
 
 
 def _inference(network: nn.Module, images: Tensor, device: Device) -> Callable[[], object]:

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -54,6 +55,13 @@ def alternate(
         raise ValueError(f"turns={turns} must be at least 2")
     if base not in candidates:
         raise ValueError(f"base={base!r} must be one of {', '.join(map(repr, candidates))}")
+    return compare(alternating_seconds(candidates, turns, seconds_of), base)
+
+
+def alternating_seconds(
+    candidates: Mapping[str, Callable[[], Any]], turns: int, seconds_of: Callable[[Callable[[], Any]], float]
+) -> dict[str, list[float]]:
+    """The times of every candidate by its name, measured as `alternate` does."""
     for run in candidates.values():
         run()
     names = list(candidates)
@@ -61,7 +69,7 @@ def alternate(
     for turn in range(turns):
         for name in names if turn % 2 == 0 else reversed(names):
             seconds[name].append(seconds_of(candidates[name]))
-    return compare(seconds, base)
+    return seconds
 
 
 def compare(seconds: Mapping[str, list[float]], base: str) -> dict[str, Ratio]:

@@ -1,8 +1,8 @@
-"""Time training steps of several networks alternately, so that a busy machine slows all of them alike."""
+"""Training steps of a network on a batch of noise, and their time."""
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -78,17 +78,6 @@ def seconds_of(step: Callable[[], None]) -> float:
     begun = time.perf_counter()
     step()
     return time.perf_counter() - begun
-
-
-def time_in_turn(steps: Mapping[str, Callable[[], float]], *, rounds: int) -> dict[str, Timing]:
-    """Call all `steps`, each of which returns its seconds, in one round to warm up and then in `rounds` more."""
-    for step in steps.values():
-        step()
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(rounds):
-        for name, step in steps.items():
-            seconds[name].append(step())
-    return {name: timing(values) for name, values in seconds.items()}
 
 
 def timing(seconds: list[float]) -> Timing:

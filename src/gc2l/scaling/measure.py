@@ -13,10 +13,11 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn import functional as F
 
+from gc2l.bench.timing import alternating_seconds
 from gc2l.parallel import layer_parts, layer_split_gradients, make_mesh, parallelize
 from gc2l.parallel.link import COLLECTIVES
-from gc2l.records import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, describe_environment
-from gc2l.scaling.clock import Stepper, seconds_of, time_in_turn, timing
+from gc2l.records import LinkTime, RanksTime, ScalingRecord, ShareTime, describe_environment
+from gc2l.scaling.clock import Stepper, seconds_of, timing
 from gc2l.scaling.work import Network, count_work
 from gc2l.training import peak_memory_bytes, reset_peak_memory
 from gc2l.training.allocator import keep_freed_memory
@@ -148,7 +149,8 @@ def _rank(rank: int, folder: Path, plan: Plan, device: str, precision: str) -> N
     backend = {"cpu": "gloo", "cuda": "nccl"}[device]
     dist.init_process_group(backend, init_method=f"file://{folder}/store", rank=rank, world_size=plan.processes)
     steps = {str(number): _step(plan, entry, device, precision) for number, entry in enumerate(plan.together)}
-    times = list(time_in_turn(steps, rounds=plan.passes * plan.rounds).values())
+    seconds = alternating_seconds(steps, plan.passes * plan.rounds, lambda step: step())
+    times = [timing(of_entry) for of_entry in seconds.values()]
     link = [
         _time_link(kind, size, plan, device) for kind in ("all_gather", "reduce_scatter") for size in plan.link_bytes
     ]
@@ -213,5 +215,6 @@ def _time_link(kind: Literal["all_gather", "reduce_scatter"], received: int, pla
         dist.barrier()
         return _slowest(seconds_of(collect), device)
 
-    found: Timing = time_in_turn({"": step}, rounds=10 * plan.passes * plan.rounds)[""]
+    step()
+    found = timing([step() for _ in range(10 * plan.passes * plan.rounds)])
     return LinkTime(collective=kind, ranks=p, received_bytes=own.nbytes * (p - 1), time=found)
