@@ -10,6 +10,7 @@ from pathlib import Path
 import tyro
 from tabulate import tabulate
 
+from gc2l.analysis.labels import mean_text
 from gc2l.analysis.statistics import mean_interval
 from gc2l.campaign.fine_tuning import LEARNING_RATE, convert_and_tune, trained_network
 from gc2l.campaign.script import find_preset, run_script
@@ -68,9 +69,7 @@ def main(
 
 
 def _mean(values: Sequence[float]) -> str:
-    estimate = mean_interval(values)
-    half = 0.0 if estimate.interval is None else (estimate.interval.high - estimate.interval.low) / 2
-    return f"{estimate.value:.2f}" + (f" ± {half:.2f}" if estimate.interval else "")
+    return mean_text(mean_interval(values))
 
 
 if __name__ == "__main__":

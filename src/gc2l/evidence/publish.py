@@ -32,7 +32,7 @@ def publish_table2(records: Sequence[ScalingRecord], folder: Path, figures: Path
         ValueError: nothing has been measured.
     """
     parts = parts_of_table2(records)
-    for suffix, text in _table2_texts(parts).items():
+    for suffix, text in table2_texts(parts).items():
         write_atomically(folder / f"table2.{suffix}", text)
     for record in records:
         figure = speedup_against_groups(record)
@@ -42,15 +42,7 @@ def publish_table2(records: Sequence[ScalingRecord], folder: Path, figures: Path
     return to_text(parts, "simple")
 
 
-def table2_texts(records: Sequence[ScalingRecord]) -> dict[str, str]:
-    """The parts of Table 2 in every format, by suffix.
-
-    Raises:
-        ValueError: nothing has been measured.
-    """
-    return _table2_texts(parts_of_table2(records))
-
-
-def _table2_texts(parts: Sequence[TablePart]) -> dict[str, str]:
+def table2_texts(parts: Sequence[TablePart]) -> dict[str, str]:
+    """The parts of Table 2 in every format, by suffix."""
     title = "# Table 2. Channel-parallel training of WideResNet-28-k on CIFAR-10"
     return {"md": f"{title}\n\n{to_text(parts, 'pipe')}", "csv": to_csv(parts), "tex": to_latex(parts)}

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from gc2l.analysis import FORMATS, comparison_table
+from gc2l.analysis.scaling import parts_of_table2
 from gc2l.cells import Cell, DataConfig, Preset
 from gc2l.data import dataset_info, make_data_module
 from gc2l.evidence.publish import table2_texts
@@ -166,7 +167,7 @@ def _texts(
     table: str, presets: Mapping[str, Preset], records: list[Record], scaling: Sequence[ScalingRecord]
 ) -> Mapping[str, str]:
     if table == "table2":
-        return table2_texts(scaling) if scaling else {}
+        return table2_texts(parts_of_table2(scaling)) if scaling else {}
     comparison = comparison_table(table, presets, records, computed=paper_parameter_counts(reported_rows(table)))
     return {suffix: render(comparison) for suffix, render in FORMATS.items()}
 

@@ -85,39 +85,22 @@ def layer_traffic(shape: LayerShape, *, ranks: int, images: int, element: int, r
             return []
         case "gc2l":
             coarse = shape.groups * shape.coarse_channels * images * shape.pixels_out * element
-            return _gather(shape.layer, coarse, ranks)
+            return _gather(shape, coarse, ranks)
         case "sc" | "flgc":
             pixels = shape.pixels_out if shape.pointwise and shape.kind == "sc" else shape.pixels_in
-            pair = _gather(shape.layer, shape.in_channels * images * pixels * element, ranks)
+            pair = _gather(shape, shape.in_channels * images * pixels * element, ranks)
             if shape.kind == "flgc":
-                pair += _gather(shape.layer, shape.in_channels * shape.groups * element, ranks)
+                pair += _gather(shape, shape.in_channels * shape.groups * element, ranks)
             return pair
         case "shuffle":
             share = shape.out_channels // ranks
             channel = images * shape.pixels_out * element
             kept = _channels_kept(shape, ranks, rank)
-            return [
-                Traffic(
-                    layer=shape.layer,
-                    direction=direction,
-                    collective="all_to_all",
-                    volume=share * channel,
-                    received=(share - kept) * channel,
-                )
-                for direction in ("forward", "backward")
-            ]
+            volume, received = share * channel, (share - kept) * channel
+            return [_traffic(shape, direction, "all_to_all", volume, received) for direction in ("forward", "backward")]
         case "classifier":
             volume = images * shape.out_channels * element
-            received = 2 * volume * (ranks - 1) // ranks
-            return [
-                Traffic(
-                    layer=shape.layer,
-                    direction="forward",
-                    collective="all_reduce",
-                    volume=volume,
-                    received=received,
-                )
-            ]
+            return [_traffic(shape, "forward", "all_reduce", volume, 2 * volume * (ranks - 1) // ranks)]
     raise ValueError(f"kind={shape.kind!r} is unknown")
 
 
@@ -132,12 +115,16 @@ def network_traffic(
     ]
 
 
-def _gather(layer: str, volume: int, ranks: int) -> list[Traffic]:
+def _gather(shape: LayerShape, volume: int, ranks: int) -> list[Traffic]:
     received = volume * (ranks - 1) // ranks
     return [
-        Traffic(layer=layer, direction="forward", collective="all_gather", volume=volume, received=received),
-        Traffic(layer=layer, direction="backward", collective="reduce_scatter", volume=volume, received=received),
+        _traffic(shape, "forward", "all_gather", volume, received),
+        _traffic(shape, "backward", "reduce_scatter", volume, received),
     ]
+
+
+def _traffic(shape: LayerShape, direction: Pass, collective: str, volume: int, received: int) -> Traffic:
+    return Traffic(layer=shape.layer, direction=direction, collective=collective, volume=volume, received=received)
 
 
 def _channels_kept(shape: LayerShape, ranks: int, rank: int) -> int:

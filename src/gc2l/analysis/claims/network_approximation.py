@@ -11,6 +11,7 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from gc2l.analysis.claims.approximation import approximation_errors
@@ -100,21 +101,11 @@ def approximate(weights: State, groups: Iterable[int], *, preset: str, identity:
         ValueError: an n that no layer can have.
     """
     unstructured = random_like(weights, seed)
+    names = ("gc", "gc2l", "random_gc", "random_gc2l")
     measured = []
     for n in groups:
-        (gc, gc2l), (random_gc, random_gc2l) = network_errors(weights, n), network_errors(unstructured, n)
-        measured.append(
-            Approximation(
-                preset=preset,
-                identity=identity,
-                seed=seed,
-                groups=n,
-                gc=gc,
-                gc2l=gc2l,
-                random_gc=random_gc,
-                random_gc2l=random_gc2l,
-            )
-        )
+        errors = dict(zip(names, (*network_errors(weights, n), *network_errors(unstructured, n)), strict=True))
+        measured.append(Approximation(preset=preset, identity=identity, seed=seed, groups=n, **errors))
     return measured
 
 
@@ -131,11 +122,8 @@ def by_groups(
 
 def to_csv(approximations: Sequence[Approximation]) -> str:
     """A line for each network and n."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(Approximation.model_fields), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(approximation.model_dump() for approximation in approximations)
-    return stream.getvalue()
+    rows = [approximation.model_dump() for approximation in approximations]
+    return pd.DataFrame(rows, columns=list(Approximation.model_fields)).to_csv(index=False, lineterminator="\n")
 
 
 def read_approximations(path: Path) -> tuple[Approximation, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import gmean
 
-from gc2l.analysis.scaling.least_squares import Array, Fit, Seconds, fit_terms, fit_times
+from gc2l.analysis.scaling.least_squares import Array, Fit, Range, fit_terms, fit_times
 from gc2l.records import LinkTime, ScalingRecord, ShareTime, Work
 
 ALIKE = 1.05
@@ -77,7 +77,7 @@ class Term:
 
     members: tuple[str, ...]
     units: tuple[float, ...]
-    rate: Seconds | None
+    rate: Range | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +98,10 @@ class CostModel:
     link: Link | None
     fit: Fit
     error_otherwise: float
-    left_out: tuple[Seconds | None, ...]
+    left_out: tuple[Range | None, ...]
     shares: tuple[ShareTime, ...] = field(repr=False)
 
-    def predict(self, work: Work, link: Link = NO_LINK) -> Seconds:
+    def predict(self, work: Work, link: Link = NO_LINK) -> Range:
         """One step, with an interval that takes the link's times as they are.
 
         Raises:
@@ -200,7 +200,7 @@ def _ratio(first: str, member: str, works: Sequence[Work]) -> float:
     return float(gmean([AMOUNTS[member](work) / AMOUNTS[first](work) for work in works]))
 
 
-def _leave_out(amounts: Array, seconds: Array, number: int, fit: Fit) -> Seconds | None:
+def _leave_out(amounts: Array, seconds: Array, number: int, fit: Fit) -> Range | None:
     keep = np.arange(len(seconds)) != number
     rest = fit_terms(amounts[keep], seconds[keep], fit.terms, asynchronous=fit.asynchronous)
     return None if rest is None else rest.predict(amounts[number], amounts[number])

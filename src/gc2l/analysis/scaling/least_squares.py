@@ -27,16 +27,16 @@ STARTS = (0.0, 0.25, 0.5)
 """Quantiles of the times from which the host's is searched for."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Seconds:
-    """A time, or a time per unit, with the ends of its 95 % interval."""
+@dataclass(frozen=True)
+class Range:
+    """A number, such as a time in seconds, with the ends of its 95 % interval."""
 
     value: float
     low: float
     high: float
 
-    def __add__(self, wait: float) -> "Seconds":
-        return Seconds(value=self.value + wait, low=self.low + wait, high=self.high + wait)
+    def __add__(self, wait: float) -> "Range":
+        return Range(self.value + wait, self.low + wait, self.high + wait)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,12 @@ class Fit:
     degrees: int
     asynchronous: bool
 
-    def rate(self, term: int) -> Seconds:
+    def rate(self, term: int) -> Range:
         """The rate of one of `terms`."""
         place = self.terms.index(term)
         return self._around(float(self.rates[place]), float(np.sqrt(self.covariance[place, place])))
 
-    def predict(self, lowest: Array, highest: Array, wait: float = 0.0) -> Seconds:
+    def predict(self, lowest: Array, highest: Array, wait: float = 0.0) -> Range:
         """The prediction of a new time, with its interval.
 
         Args:
@@ -75,25 +75,24 @@ class Fit:
             return self.cost(self.terms, lowest, highest) + wait
         host = self.cost((0,), lowest, highest)
         busy = self.cost(range(1, len(lowest)), lowest, highest) + wait
-        return Seconds(value=max(host.value, busy.value), low=max(host.low, busy.low), high=max(host.high, busy.high))
+        return Range(max(host.value, busy.value), max(host.low, busy.low), max(host.high, busy.high))
 
-    def cost(self, terms: Iterable[int], lowest: Array, highest: Array) -> Seconds:
+    def cost(self, terms: Iterable[int], lowest: Array, highest: Array) -> Range:
         """The sum of the costs of `terms`; nothing, where none was seen."""
         rates = np.where(np.isin(self.terms, list(terms)), self.rates, 0.0)
         if not rates.any():
-            return Seconds(value=0.0, low=0.0, high=0.0)
+            return Range(0.0, 0.0, 0.0)
         places = list(self.terms)
         ends = [self._around_costs(amounts[places] * rates) for amounts in (lowest, highest)]
-        value = float(np.sqrt(ends[0].value * ends[1].value))
-        return Seconds(value=value, low=ends[0].low, high=ends[1].high)
+        return Range(float(np.sqrt(ends[0].value * ends[1].value)), ends[0].low, ends[1].high)
 
-    def _around_costs(self, costs: Array) -> Seconds:
+    def _around_costs(self, costs: Array) -> Range:
         weights = costs / costs.sum()
         return self._around(float(costs.sum()), float(np.sqrt(self.error**2 + weights @ self.covariance @ weights)))
 
-    def _around(self, value: float, error: float) -> Seconds:
+    def _around(self, value: float, error: float) -> Range:
         spread = float(np.exp(stats.t.ppf((1 + CONFIDENCE) / 2, self.degrees) * error))
-        return Seconds(value=value, low=value / spread, high=value * spread)
+        return Range(value, value / spread, value * spread)
 
 
 def fit_times(amounts: Array, seconds: Array, *, asynchronous: bool) -> Fit:

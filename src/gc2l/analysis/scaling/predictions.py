@@ -5,18 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gc2l.analysis.scaling.cost_model import LINKS, NO_LINK, CostModel, Link
-from gc2l.analysis.scaling.least_squares import Seconds
+from gc2l.analysis.scaling.least_squares import Range
 from gc2l.paper import reported_speedup
 from gc2l.records import Work
-
-
-@dataclass(frozen=True, kw_only=True)
-class Speedup:
-    """How many times shorter a step is, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +20,20 @@ class Prediction:
         step: of one rank, without the link; None outside.
         speedups: over SC on the same hardware, on one rank or split by layers, by the name of the link; SC's step is
             predicted, too. Empty outside.
-        ideal: n^2, which is how much less one rank multiplies: 1/n of the arithmetic, shared by n.
         reported: the paper's ratio of training times, None where it has none.
     """
 
     widen_factor: int
     groups: int
     outside: str
-    step: Seconds | None
-    speedups: dict[str, Speedup]
-    ideal: int
+    step: Range | None
+    speedups: dict[str, Range]
     reported: float | None
+
+    @property
+    def ideal(self) -> int:
+        """n^2, which is how much less one rank multiplies: 1/n of the arithmetic, shared by n."""
+        return self.groups**2
 
 
 def predict_speedups(model: CostModel, planned: Sequence[Work], links: Sequence[Link] = LINKS) -> list[Prediction]:
@@ -73,23 +67,22 @@ def baseline_text(planned: Sequence[Work]) -> str:
 def _predict(model: CostModel, work: Work, links: Sequence[Link], standard: Work) -> Prediction:
     of_standard = model.outside(standard)
     outside = model.outside(work) or (of_standard and f"SC: {of_standard}")
-    inside = not outside
     return Prediction(
         widen_factor=work.widen_factor,
         groups=work.groups,
         outside=outside,
-        step=model.predict(work, NO_LINK) if inside else None,
-        speedups={link.name: _ratio(model.predict(standard, link), model.predict(work, link)) for link in links}
-        if inside
-        else {},
-        ideal=work.groups**2,
+        step=None if outside else model.predict(work, NO_LINK),
+        speedups={
+            link.name: _ratio(model.predict(standard, link), model.predict(work, link))
+            for link in (() if outside else links)
+        },
         reported=reported_speedup(work.widen_factor, work.groups),
     )
 
 
-def _ratio(before: Seconds, after: Seconds) -> Speedup:
+def _ratio(before: Range, after: Range) -> Range:
     """Both errors are taken as independent: the distances of the ends add up as squares of logarithms."""
     down = math.hypot(math.log(before.value / before.low), math.log(after.high / after.value))
     up = math.hypot(math.log(before.high / before.value), math.log(after.value / after.low))
     value = before.value / after.value
-    return Speedup(value=value, low=value * math.exp(-down), high=value * math.exp(up))
+    return Range(value, value * math.exp(-down), value * math.exp(up))

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TypeVar
 
 from gc2l.analysis.scaling.cost_model import LINKS, NO_LINK, CostModel, Term, fit_cost_model
-from gc2l.analysis.scaling.least_squares import Seconds
+from gc2l.analysis.scaling.least_squares import Range
 from gc2l.analysis.scaling.predictions import Prediction, baseline_text, predict_speedups
 from gc2l.analysis.scaling.table_part import TablePart
 from gc2l.paper import reported_rows
@@ -150,7 +150,7 @@ def _costs(record: ScalingRecord, model: CostModel) -> TablePart:
 
 
 def _against_together(record: ScalingRecord, model: CostModel) -> TablePart:
-    def predicted(entry: RanksTime) -> Seconds | None:
+    def predicted(entry: RanksTime) -> Range | None:
         return None if model.outside(entry.work) else model.predict(entry.work, model.link or NO_LINK)
 
     def error(entry: RanksTime) -> str:
@@ -196,7 +196,7 @@ def _predictions(record: ScalingRecord, model: CostModel) -> TablePart:
     return _part(title, predict_speedups(model, record.planned), columns, notes)
 
 
-def _with_interval(time: Seconds | None) -> str:
+def _with_interval(time: Range | None) -> str:
     return "" if time is None else f"{time.value:.3g} ({time.low:.3g} to {time.high:.3g})"
 
 
