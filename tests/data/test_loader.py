@@ -1,7 +1,6 @@
 """Every row once an epoch, and an epoch that depends on the seed and its number alone."""
 
 import io
-import os
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from PIL import Image
 from gc2l.data import decode
 from gc2l.data.arrays import ImageSplit
 from gc2l.data.augment import draw_crops
-from gc2l.data.loader import EvaluationLoader, TrainLoader, usable_cores
+from gc2l.data.loader import EvaluationLoader, TrainLoader
 
 
 def split(rows: int) -> ImageSplit:
@@ -66,15 +65,6 @@ def test_evaluation_gives_all_rows_in_order() -> None:
     loader = EvaluationLoader(split(17), batch_size=8)
     assert torch.cat([labels for _, labels in loader]).tolist() == list(range(17))
     assert len(loader) == 3
-
-
-def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {3, 5, 11}, raising=False)
-    assert usable_cores() == 3
-    monkeypatch.delattr(os, "sched_getaffinity")
-    for count, cores in ((64, 64), (None, 1)):
-        monkeypatch.setattr(os, "cpu_count", lambda count=count: count)
-        assert usable_cores() == cores
 
 
 @pytest.mark.parametrize("cores", [1, 7])

@@ -7,8 +7,8 @@ import psutil
 import torch
 
 from gc2l.cells import Cell
-from gc2l.data.loader import usable_cores
 from gc2l.records import RunStore
+from gc2l.records.environment import usable_cores
 
 CGROUP = Path("/sys/fs/cgroup")
 ON_ONE_GPU = 6

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from torchvision.transforms import v2
 
-from gc2l.data.loader import usable_cores
+from gc2l.records.environment import usable_cores
 
 # The formats of torchvision.datasets.ImageFolder. Pillow would try dozens, and one of them starts Ghostscript.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF")

@@ -18,7 +18,8 @@ from gc2l.data.imagenet import (
     find_imagenet,
 )
 from gc2l.data.info import dataset_info
-from gc2l.data.loader import drops_last, epoch_generator, usable_cores
+from gc2l.data.loader import drops_last, epoch_generator
+from gc2l.records.environment import usable_cores
 
 WORKERS = min(16, usable_cores())
 

@@ -1,7 +1,6 @@
 """Order of the images, and loaders over sets in memory: an epoch depends on (seed, epoch) alone."""
 
 import math
-import os
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,13 +16,6 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
     """Random numbers on the CPU for one epoch of one run."""
     state = np.random.SeedSequence([seed, epoch]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]))
-
-
-def usable_cores() -> int:
-    """Processor cores that this process may use; containers and schedulers allow fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def drops_last(rows: int, batch_size: int) -> bool:

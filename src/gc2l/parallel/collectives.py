@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from gc2l.ops.memory_format import is_channels_last
 from gc2l.parallel.link import Link, Transfer
 
 
@@ -31,7 +32,8 @@ class Gathering:
 
     def __init__(self, x: Tensor, link: Link, *, dim: int = 1) -> None:
         self._dim = dim
-        self._format = _memory_format(x)
+        channels_last = x.dim() == 4 and is_channels_last(x)
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._exchange = _Exchange(link)
         self._buffer = _StartGather.apply(x.transpose(0, dim).contiguous(), self._exchange)
 
@@ -124,9 +126,3 @@ def _all_to_all(x: Tensor, sent: list[int], received: list[int], link: Link) -> 
     result = x.new_empty(sum(received), *x.shape[1:])
     splits = {"output_split_sizes": received, "input_split_sizes": sent}
     return link.start("all_to_all", result, x, **splits).wait()
-
-
-def _memory_format(x: Tensor) -> torch.memory_format:
-    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
-        return torch.channels_last
-    return torch.contiguous_format

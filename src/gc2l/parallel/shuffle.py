@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gc2l.nn import Convolution, ShuffleGroupConv2d
 from gc2l.nn.convolution import padded_input
+from gc2l.ops.memory_format import is_channels_last
 from gc2l.parallel.collectives import exchange_rows
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
@@ -53,6 +54,5 @@ class ExchangedShuffleConv2d(Convolution):
         y = to.convolve(x, self.weight, self.bias)  # (N, c_out/p, H', W'), before the shuffle
         rows = y.transpose(0, 1).index_select(0, self._send_order)  # (c_out/p, N, H', W')
         arrived = exchange_rows(rows, self.sent, self.received, self.link)
-        channels_last = y.is_contiguous(memory_format=torch.channels_last) and not y.is_contiguous()
-        memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        memory_format = torch.channels_last if is_channels_last(y) else torch.contiguous_format
         return arrived.index_select(0, self._arrival_order).transpose(0, 1).contiguous(memory_format=memory_format)

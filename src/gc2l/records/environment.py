@@ -61,15 +61,18 @@ def _git(repository: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def _describe_hardware(accelerator: str | None) -> Hardware:
+def usable_cores() -> int:
+    """Processor cores that this process may use; containers and schedulers allow fewer than the machine has."""
     process = psutil.Process()
-    # macOS has no affinity, there a process may use every core.
-    cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1  # no: macOS
+
+
+def _describe_hardware(accelerator: str | None) -> Hardware:
     return Hardware(
         platform=platform.platform(),
         machine=platform.machine(),
         processor=_processor(),
-        cores=cores,
+        cores=usable_cores(),
         memory_bytes=psutil.virtual_memory().total,
         accelerator=accelerator,
     )
