@@ -11,10 +11,11 @@ from pathlib import Path
 
 import tyro
 
+from gc2l.bench.device import Device
 from gc2l.campaign.script import run_script
 from gc2l.evidence.publish import publish_table2
 from gc2l.records import Split, read_scaling, save_measurement
-from gc2l.scaling import Network, Plan, Together, measure_scaling
+from gc2l.scaling import JointRun, Network, Plan, measure_scaling
 from gc2l.training import Execution
 from gc2l.training.graph import CudaGraphs
 
@@ -42,16 +43,16 @@ PLANNED = tuple(
 ON_TWO_CORES = Plan(
     # A step of the paper's k = 40 takes a core more than a minute with 16 images.
     shares=tuple(network(k, n, images=4 if k == 40 else 16) for k in (4, 8, 12, 40) for n in (1, *GROUPS)),
-    together=(
-        Together(network=network(4, 2, images=128, ranks=1, depth=16)),
-        Together(network=network(4, 2, images=128, ranks=2, depth=16)),
-        Together(network=network(4, 2, images=128, ranks=2, depth=16), overlap=False),
-        Together(network=network(4, 4, images=128, ranks=1, depth=16)),
-        Together(network=network(4, 4, images=128, ranks=2, depth=16)),
-        Together(network=network(4, 1, images=128, ranks=1, depth=16)),
-        Together(network=network(4, 1, images=128, ranks=1, depth=16), threads=2),
-        Together(network=network(4, 1, images=128, ranks=2, depth=16)),
-        Together(network=network(4, 1, images=128, ranks=2, depth=16, split="layers")),
+    joint_runs=(
+        JointRun(network=network(4, 2, images=128, ranks=1, depth=16)),
+        JointRun(network=network(4, 2, images=128, ranks=2, depth=16)),
+        JointRun(network=network(4, 2, images=128, ranks=2, depth=16), overlap=False),
+        JointRun(network=network(4, 4, images=128, ranks=1, depth=16)),
+        JointRun(network=network(4, 4, images=128, ranks=2, depth=16)),
+        JointRun(network=network(4, 1, images=128, ranks=1, depth=16)),
+        JointRun(network=network(4, 1, images=128, ranks=1, depth=16), threads=2),
+        JointRun(network=network(4, 1, images=128, ranks=2, depth=16)),
+        JointRun(network=network(4, 1, images=128, ranks=2, depth=16, split="layers")),
     ),
     processes=2,
     link_bytes=(2**12, 2**14, 2**16, 2**18, 2**20, 2**22, 2**24),
@@ -61,7 +62,7 @@ ON_TWO_CORES = Plan(
 )
 ON_A_GPU = Plan(
     shares=tuple(network(k, n, images=128) for k in (40, 60, 80) for n in (1, *GROUPS)),
-    together=(),
+    joint_runs=(),
     processes=1,
     link_bytes=(),
     planned=PLANNED,
@@ -86,17 +87,15 @@ def main(
         output: folder of the tables.
         figures: folder of the figures.
     """
-    device = execution.resolved_device()
-    path = measurements / f"{device}.json"
+    name = execution.resolved_device()
+    path = measurements / f"{name}.json"
     if measure or not path.exists():
-        plan = ON_A_GPU if device == "cuda" else ON_TWO_CORES
         resolved = execution.resolve(training_images=0)
+        graphs = CudaGraphs if resolved.cuda_graphs else None
         record = measure_scaling(
-            plan,
-            device=device,
-            precision=resolved.precision,
-            graphs=CudaGraphs if resolved.cuda_graphs else None,
-            tell=lambda line: print(line, file=sys.stderr),
+            ON_A_GPU if name == "cuda" else ON_TWO_CORES,
+            Device(name=name, precision=resolved.precision, graphs=graphs),
+            log=lambda line: print(line, file=sys.stderr),
         )
         save_measurement(record, path)
     print(publish_table2(read_scaling(measurements), output, figures))

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from gc2l.bench.device import Device
 from gc2l.files import write_checked
 from gc2l.records import read_scaling, save_measurement
-from gc2l.scaling import Network, Plan, Together, count_wire, measure_scaling
+from gc2l.scaling import JointRun, Network, Plan, count_wire, measure_scaling
 
 
 def _network(groups: int, ranks: int) -> Network:
@@ -15,14 +16,14 @@ def _network(groups: int, ranks: int) -> Network:
 
 
 def test_measurements_are_recorded_and_read_back(tmp_path):
-    told = []
+    lines = []
     plan = Plan(
         shares=(_network(1, 1), _network(2, 2)),
-        together=(
-            Together(network=_network(2, 1)),
-            Together(network=_network(2, 2)),
-            Together(network=_network(2, 2), overlap=False),
-            Together(network=replace(_network(1, 2), split="layers")),
+        joint_runs=(
+            JointRun(network=_network(2, 1)),
+            JointRun(network=_network(2, 2)),
+            JointRun(network=_network(2, 2), overlap=False),
+            JointRun(network=replace(_network(1, 2), split="layers")),
         ),
         processes=2,
         link_bytes=(2**10, 2**14),
@@ -30,8 +31,8 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
         passes=2,
         rounds=1,
     )
-    record = measure_scaling(plan, device="cpu", precision="float32", tell=told.append)
-    assert len(told) == 5  # two shares in each pass, and the ranks together
+    record = measure_scaling(plan, Device(), log=lines.append)
+    assert len(lines) == 5  # two shares in each pass, and the ranks together
     assert [(one.work.groups, one.work.ranks) for one in record.shares] == [(1, 1), (2, 2)]
     assert [(one.work.ranks, one.work.split, one.overlap) for one in record.together] == [
         (1, "channels", True),

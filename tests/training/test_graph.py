@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gc2l.scaling.clock import Stepper
+from gc2l.bench.device import Device
+from gc2l.bench.steps import TrainingStep
 from gc2l.training import ImageClassifier, train
 from gc2l.training import run as run_module
 from gc2l.training.graph import WARM_UP_STEPS, GraphedStep
@@ -193,20 +194,24 @@ def test_a_run_with_captured_steps_has_the_plain_runs_curve(schedule, precision,
         assert mine.test_loss == (other.test_loss if exact else pytest.approx(other.test_loss, rel=1e-2))
 
 
-def test_a_share_of_table_2_makes_the_same_steps():
-    def stepper(graphs=None):
-        return Stepper(_network(), images=4, device="cpu", precision="bfloat16", graphs=graphs)
+def test_the_timed_step_of_tables_and_benchmark_is_the_same_step():
+    images, labels = torch.randn(4, 3, 32, 32), torch.randint(10, (4,))
 
-    plain = stepper()
+    def timed(network, graphs=None):
+        return TrainingStep(network, images, labels, device=Device(precision="bfloat16", graphs=graphs))
+
+    plain, graphed = _network(), _network()
     graphs = TapeGraphs(
         lambda: [
-            *graphed.network.state_dict().values(),
-            *(one["momentum_buffer"] for one in graphed.optimizer.state.values()),
+            *graphed.state_dict().values(),
+            *(one["momentum_buffer"] for one in replayed.optimizer.state.values()),
         ]
     )
-    graphed = stepper(graphs)
+    step, replayed = timed(plain), timed(graphed, lambda: graphs)
+    replayed.warm_up()
+    replayed()
+    replayed()
     for _ in range(WARM_UP_STEPS + 3):
-        plain.step()
-        graphed.step()
+        step()
     assert graphs.replays == 3
-    assert all(torch.equal(a, b) for a, b in zip(plain.network.parameters(), graphed.network.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), graphed.parameters(), strict=True))

@@ -20,30 +20,54 @@ from gc2l.variants import VARIANTS
 PLAIN = "GC-2L separate"
 
 
-def training_step(
-    network: nn.Module, images: Tensor, labels: Tensor, *, compile: bool = False, device: Device = CPU
-) -> Callable[[], object]:
-    """One step: cross-entropy, backward pass, SGD with momentum; where `device` records, it is replayed."""
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
+class TrainingStep:
+    """Steps of a network on one batch: cross-entropy, backward pass, SGD with momentum.
 
-    def loss_of(images: Tensor, labels: Tensor) -> Tensor:
-        with device.autocast():
-            logits = network(images)
-        return F.cross_entropy(logits.float(), labels)
+    Args:
+        network: on `device`.
+        images, labels: the batch.
+        compile: the loss through torch.compile.
+        device: where; if it records graphs, steps after `warm_up` are replayed.
+        gradients: adds the gradients of the loss of images and labels, where this process holds only a part of the
+            network.
+    """
 
-    loss = torch.compile(loss_of, dynamic=False) if compile else loss_of
-    if device.graphs is not None:
-        graphed = GraphedStep(lambda images, labels: (loss(images, labels),), optimizer, device.graphs())
-        for _ in range(WARM_UP_STEPS + 1):
-            graphed(images, labels)
-        return lambda: graphed(images, labels)
+    def __init__(
+        self,
+        network: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        compile: bool = False,
+        device: Device = CPU,
+        gradients: Callable[[Tensor, Tensor], None] | None = None,
+    ) -> None:
+        self.batch = images, labels
+        self.optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, weight_decay=5e-4, fused=True)
 
-    def step() -> object:
-        optimizer.zero_grad()
-        loss(images, labels).backward()
-        return optimizer.step()
+        # No method of this object, which a reference cycle would keep alive.
+        def forward(images: Tensor, labels: Tensor) -> tuple[Tensor]:
+            with device.autocast():
+                logits = network(images)
+            return (F.cross_entropy(logits.float(), labels),)
 
-    return step
+        loss = torch.compile(forward, dynamic=False) if compile else forward
+        self._gradients = gradients or (lambda images, labels: loss(images, labels)[0].backward())
+        self._graphed = None if device.graphs is None else GraphedStep(loss, self.optimizer, device.graphs())
+
+    def warm_up(self) -> None:
+        """Take the steps that a graph is recorded in, or one."""
+        for _ in range(1 if self._graphed is None else WARM_UP_STEPS + 1):
+            self()
+
+    def __call__(self) -> None:
+        """Take one step."""
+        if self._graphed is not None:
+            self._graphed(*self.batch)
+            return
+        self.optimizer.zero_grad()
+        self._gradients(*self.batch)
+        self.optimizer.step()
 
 
 def measure_steps(
@@ -69,7 +93,8 @@ def measure_steps(
         inferences[label] = _inference(network, pictures, device)
         with device.autocast():
             memory[label] = kept_bytes(network, pictures)
-        steps[label] = training_step(network, pictures, labels, compile=compile, device=device)
+        steps[label] = TrainingStep(network, pictures, labels, compile=compile, device=device)
+        steps[label].warm_up()
         peaks[label] = device.peak_bytes(steps[label])
     flops = step_flops(name, size) * images
     measured = {"training step": alternate(steps, "GC", turns, device.seconds_of)}
