@@ -114,7 +114,7 @@ def _layers(network: str, groups: tuple[int, ...], images: int, turns: int) -> l
                 continue
             for channels_last in (True, False):
                 measured = measure_layer(
-                    shape, n, images=images, channels_last=channels_last, turns=turns,
+                    shape, n, images=images, channels_last=channels_last, rounds=turns,
                     algorithms=[way for way in TwoLevelGroupConv2d.ALGORITHMS[1:] if way != "triton"],  # for cards
                 )  # fmt: skip
                 rows += [{"network": network, **row} for row in measured]
@@ -138,7 +138,7 @@ def _steps(
         for channels_last, compiled_step in [(True, False), (False, False), *([(True, True)] if compile else [])]:
             release_freed_memory()  # blocks of other sizes than the next networks need would add up
             rows += measure_steps(
-                network, n, size=SIZES[network], images=images, turns=turns, channels_last=channels_last,
+                network, n, size=SIZES[network], images=images, rounds=turns, channels_last=channels_last,
                 compile=compiled_step, candidates=candidates,
             )  # fmt: skip
     print(step_table(rows, f"(b, e) {network}, {images} images"))
@@ -152,7 +152,7 @@ def _steps(
 def _loops(turns: int, compile: bool) -> list[dict[str, Any]]:
     rows = measure_loops(
         network="wide_resnet_10_4", label="GC-2L", groups=4, root=DataConfig().root, batches=4, batch_size=128,
-        turns=turns, compile=compile,
+        rounds=turns, compile=compile,
     )  # fmt: skip
     print(loop_table(rows, "(c) loops, CIFAR-10, GC-2L, n = 4"))
     return rows

@@ -2,9 +2,9 @@
 
     python experiments/bench_gpu.py --quick
 
-Every figure is a ratio of two things that ran in turns in this process, timed by the GPU's own events: the median over
-the turns, with quartiles. It takes less than six minutes, --quick less than two: what there is no time for is left out,
-and a line says so. The file is written after every part.
+Every figure is a ratio of two running times measured alternately in this process by the GPU's own events: the median
+over the rounds, with quartiles. It takes less than six minutes, --quick less than two; a line names what is left out
+for lack of time. The file is written after every part.
 """
 
 from datetime import UTC, datetime
@@ -14,8 +14,8 @@ from typing import Literal
 import torch
 import tyro
 
-from gc2l.bench.card import FULL, QUICK, Card, Plan
 from gc2l.bench.device import Device
+from gc2l.bench.gpu import FULL, QUICK, GpuBenchmark, Plan
 from gc2l.bench.report import gpu_targets, layer_table, loop_table, step_table
 from gc2l.bench.results import Results
 from gc2l.campaign.script import run_script
@@ -35,7 +35,7 @@ def main(
     """Measure and print.
 
     Args:
-        quick: fewer layers, group counts and turns, nothing compiled: under two minutes.
+        quick: fewer layers, group counts and rounds, nothing compiled: under two minutes.
         parts: what to measure.
         output: folder of the JSON file.
         name: of the file; by default the day and "cuda", and "quick" if it was.
@@ -50,29 +50,29 @@ def main(
 def measure(plan: Plan, device: Device, parts: tuple[Part, ...], stem: Path, accelerator: str) -> int:
     """Carry out the plan."""
     torch.manual_seed(0)
-    card = Card(plan, device, DataConfig().root, print)
-    limits = card.limits()
+    benchmark = GpuBenchmark(plan, device, DataConfig().root, print)
+    limits = benchmark.limits()
     print(
         f"{accelerator}, {device.precision}: matrix products {limits['flops'] / 1e12:.4g} TFLOP/s, "
         f"copies {limits['bytes_per_second'] / 1e9:.4g} GB/s\n"
     )
     results = Results(stem, accelerator=accelerator, device=device.name, precision=device.precision, limits=limits)
     if "layers" in parts:
-        results.add("layers", card.layers())
+        results.add("layers", benchmark.layers())
         for channels_last, label in ((True, "channels last"), (False, "channels first")):
             if rows := [row for row in results.tables["layers"] if row["channels_last"] == channels_last]:
                 print(layer_table(rows, f"(a) layers of {plan.network}, {label}, {plan.images} images"))
     if "loops" in parts:
         try:
-            results.add("loops", card.loops())
+            results.add("loops", benchmark.loops())
             for variant in dict.fromkeys(row["variant"] for row in results.tables["loops"]):
                 rows = [row for row in results.tables["loops"] if row["variant"] == variant]
                 print(loop_table(rows, f"(c) loops, CIFAR-10, {variant}, n = {rows[0]['groups']}"))
         except FileNotFoundError as error:
             print(f"(c) loops: not measured, {error}")
     if "steps" in parts:
-        results.add("steps", card.steps())
-        results.add("steps", card.compiled_steps())
+        results.add("steps", benchmark.steps())
+        results.add("steps", benchmark.compiled_steps())
         print(step_table(results.tables["steps"], f"(b, e) steps, {plan.images} images"))
     print(gpu_targets(results.tables["layers"], results.tables["steps"], limits))
     print(f"written: {results.path}")

@@ -69,7 +69,7 @@ def test_tables_and_targets():
     shape = network_layers("wide_resnet_10_4", 32)[-1]
     layers = [
         {"network": "wide_resnet_28_10", **row}
-        for row in measure_layer(shape, 4, images=1, channels_last=True, turns=2, algorithms=["folded"])
+        for row in measure_layer(shape, 4, images=1, channels_last=True, rounds=2, algorithms=["folded"])
     ]
     assert {row["candidate"] for row in layers} == {FRAMEWORK, "SC", "GC", "Shuffle", "GC-2L", "GC-2L folded"}
     assert "GC-2L folded" in layer_table(layers, "layers")
@@ -90,5 +90,5 @@ def test_tables_and_targets():
     }
     assert verdicts["GC-2L / GC, wide_resnet_28_10 step, eager, n = 4"] == "MISSED"
     assert verdicts["GC-2L / SC, wide_resnet_28_10 step, eager, n = 4"] == "met"
-    assert verdicts["plain loop / suite, wide_resnet_10_4"] == "met"
+    assert verdicts["plain loop / gc2l, wide_resnet_10_4"] == "met"
     assert verdicts["Lightning / bare loop, wide_resnet_10_4"] == "MISSED"

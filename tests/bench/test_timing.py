@@ -16,10 +16,10 @@ def test_turns_are_taken_and_the_median_counts(monkeypatch):
 
         return run
 
-    ratios = alternate({"slow": candidate("slow", 6.0), "quick": candidate("quick", 2.0)}, "quick", turns=3)
+    ratios = alternate({"slow": candidate("slow", 6.0), "quick": candidate("quick", 2.0)}, "quick", rounds=3)
     assert order == ["slow", "quick", "slow", "quick", "quick", "slow", "slow", "quick"]
     assert (ratios["quick"].median, ratios["slow"].median, ratios["slow"].high) == (1.0, 3.0, 3.0)
-    assert (ratios["slow"].seconds, ratios["slow"].turns) == (6.0, 3)
+    assert (ratios["slow"].seconds, ratios["slow"].rounds) == (6.0, 3)
 
 
 def test_ratios_are_those_of_each_turn():
@@ -27,10 +27,10 @@ def test_ratios_are_those_of_each_turn():
     assert (ratio.low, ratio.median, ratio.high, ratio.seconds) == (2.5, 3.0, 3.0, 9.0)
 
 
-@pytest.mark.parametrize(("base", "turns", "message"), [("c", 3, "base='c' must be one of 'a'"), ("a", 1, "turns=1")])
-def test_bad_input(base, turns, message):
+@pytest.mark.parametrize(("base", "rounds", "message"), [("c", 3, "base='c' must be one of 'a'"), ("a", 1, "rounds=1")])
+def test_bad_input(base, rounds, message):
     with pytest.raises(ValueError, match=message):
-        alternate({"a": torch.zeros}, base, turns)
+        alternate({"a": torch.zeros}, base, rounds)
 
 
 @pytest.mark.parametrize(("threads", "gpu", "clock"), [(1, False, "process"), (2, False, "wall"), (1, True, "wall")])

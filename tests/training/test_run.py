@@ -56,14 +56,14 @@ def test_the_same_seed_gives_the_same_curve_and_another_does_not(tmp_path):
     assert _losses(first) != _losses(other)
 
 
-def test_progress_is_told_step_by_step(tmp_path, monkeypatch):
+def test_progress_is_reported_step_by_step(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.0)
-    told = []
-    train(cell(epochs=2), execution(tmp_path), tell=told.append)
+    reports = []
+    train(cell(epochs=2), execution(tmp_path), on_progress=reports.append)
     steps = 2 * 23
-    assert [one.share for one in told] == pytest.approx([step / steps for step in range(1, steps + 1)])
-    assert [(one.epoch, one.epochs) for one in told] == [(1, 2)] * 23 + [(2, 2)] * 23
-    assert all(one.images_per_second > 0 for one in told)
+    assert [one.share for one in reports] == pytest.approx([step / steps for step in range(1, steps + 1)])
+    assert [(one.epoch, one.epochs) for one in reports] == [(1, 2)] * 23 + [(2, 2)] * 23
+    assert all(one.images_per_second > 0 for one in reports)
 
 
 @pytest.mark.parametrize("schedule", ["one_cycle", "step"])

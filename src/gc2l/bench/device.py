@@ -1,4 +1,4 @@
-"""Where something is timed: the device, its numbers and its clock, and whether runs are replayed as graphs."""
+"""The device that is timed: its precision, its clock, and whether runs are replayed as CUDA graphs."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,12 +12,12 @@ from gc2l.training.graph import WARM_UP_STEPS, Graphs
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """Where something is timed.
+    """A device that is timed.
 
     Attributes:
         name: "cpu" or "cuda".
         precision: "float32", or "bfloat16" by automatic mixed precision.
-        graphs: makes what records runs, to replay them; None runs them as they are.
+        graphs: makes the recorder of CUDA graphs; None runs everything directly.
     """
 
     name: str = "cpu"
@@ -26,7 +26,7 @@ class Device:
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of what convolutions compute with."""
+        """The data type of convolutions."""
         return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
 
     def autocast(self) -> AbstractContextManager:
@@ -45,12 +45,12 @@ class Device:
         return begin.elapsed_time(end) / 1000
 
     def finish(self) -> None:
-        """Wait until all that was asked of the device is done."""
+        """Wait until the device has finished all its work."""
         if self.name == "cuda":
             torch.cuda.synchronize()
 
     def peak_bytes(self, run: Callable[[], object]) -> int | None:
-        """What `run` allocates at its peak, beyond what is allocated before; None on a CPU, which does not count."""
+        """Peak memory of `run` beyond what was allocated before; None on a CPU, where it is not counted."""
         if self.name != "cuda":
             return None
         before = torch.cuda.memory_allocated()
@@ -59,7 +59,7 @@ class Device:
         return torch.cuda.max_memory_allocated() - before
 
     def recorded(self, run: Callable[[], tuple[torch.Tensor, ...]]) -> Callable[[], object]:
-        """`run`, or its replay where runs are recorded and this one can be."""
+        """`run`, or its replay where graphs are recorded and this one can be."""
         if self.graphs is None:
             return run
         graphs = self.graphs()

@@ -44,7 +44,7 @@ class LayerShape:
 
 
 def network_layers(name: str, size: int) -> list[LayerShape]:
-    """The shapes of the convolutions of a network of the paper that GC-2L replaces, in order, each once."""
+    """The distinct shapes of the convolutions that GC-2L replaces in a network of the paper, in order."""
     with torch.device("meta"):
         network = build_model(paper_network(name, "gc2l", 2), num_classes=10).eval()
         found: dict[tuple[int, ...], int] = {}
@@ -67,7 +67,7 @@ def measure_layer(
     *,
     images: int,
     channels_last: bool,
-    turns: int,
+    rounds: int,
     algorithms: Iterable[str],
     group_algorithms: Iterable[str] = (),
     learnable: bool = False,
@@ -80,10 +80,10 @@ def measure_layer(
         groups: n.
         images: batch size.
         channels_last: memory format.
-        turns: how often the candidates take turns.
-        algorithms: of GC-2L, beside its own choice.
-        group_algorithms: of GC, beside its own choice.
-        learnable: measure FLGC, too.
+        rounds: number of rounds over the candidates.
+        algorithms: of GC-2L, in addition to "auto".
+        group_algorithms: of GC, in addition to "auto".
+        learnable: whether FLGC is measured too.
         device: where.
     """
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -127,7 +127,7 @@ def measure_layer(
             **asdict(ratio),
         }
         for kind, candidates in runs.items()
-        for name, ratio in alternate(candidates, FRAMEWORK, turns, device.seconds_of).items()
+        for name, ratio in alternate(candidates, FRAMEWORK, rounds, device.seconds_of).items()
     ]
 
 

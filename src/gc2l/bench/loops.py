@@ -1,4 +1,4 @@
-"""(c) The suite's training loop against a plain PyTorch loop, and against its own step without Lightning."""
+"""(c) The training loop of gc2l against a plain PyTorch loop, and against the same step without Lightning."""
 
 import time
 import warnings
@@ -23,7 +23,7 @@ from gc2l.data.module import InMemoryDataModule
 from gc2l.models.torchvision_import import torchvision
 from gc2l.training import ImageClassifier
 
-PLAIN, BARE, SUITE = "plain PyTorch loop", "suite without Lightning", "suite"
+PLAIN, BARE, SUITE = "plain PyTorch loop", "gc2l without Lightning", "gc2l"
 
 
 def measure_loops(
@@ -34,20 +34,20 @@ def measure_loops(
     root: Path,
     batches: int,
     batch_size: int,
-    turns: int,
+    rounds: int,
     compile: bool,
     device: Device = CPU,
 ) -> list[dict[str, Any]]:
-    """Time passes over `batches` batches of CIFAR-10, the three loops alternately, relative to the suite.
+    """Time passes over `batches` batches of CIFAR-10, the three loops alternately, relative to that of gc2l.
 
     The plain loop is float32, eager, in the usual memory format, with torchvision's transforms in a `DataLoader`, and
-    with the framework's own convolutions. The suite is Lightning's trainer with the suite's module, data and settings;
+    with PyTorch's own convolutions. That of gc2l is Lightning's trainer with the module, data and settings of gc2l;
     without Lightning, the same step and data in a `for` loop.
 
     Raises:
         FileNotFoundError: CIFAR-10 is not there.
     """
-    config = TrainingConfig(batch_size=batch_size, epochs=turns + 1)
+    config = TrainingConfig(batch_size=batch_size, epochs=rounds + 1)
     data = make_data_module(DataConfig(name="cifar10", root=root), batch_size=batch_size, seed=1, channels_last=True)
     if not isinstance(data, InMemoryDataModule):
         raise TypeError("CIFAR-10 is held in memory")
@@ -63,7 +63,7 @@ def measure_loops(
         PLAIN: _plain(make_network(network, framework, groups).to(device.name), data, batches, batch_size, device),
         BARE: _bare(classifier().to(device.name), data, batches, config, device),
     }
-    turns_of_others = _TakeTurns(others, device)
+    alternation = _Alternate(others, device)
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(device.name, device.name),
         devices=1,
@@ -72,7 +72,7 @@ def measure_loops(
         limit_train_batches=batches,
         limit_val_batches=1,
         num_sanity_val_steps=0,
-        callbacks=[turns_of_others],
+        callbacks=[alternation],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -80,11 +80,11 @@ def measure_loops(
     )
     module = classifier()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice on workers, which the suite's loaders do not have
+        warnings.simplefilter("ignore")  # Lightning's advice on workers, which these loaders do not have
         trainer.fit(module, data)
     # The first round warms up.
     seconds = {SUITE: [point.seconds for point in module.curve][1:]}
-    seconds |= {name: times[1:] for name, times in turns_of_others.seconds.items()}
+    seconds |= {name: times[1:] for name, times in alternation.seconds.items()}
     common = {"network": network, "variant": label, "groups": groups, "images": batch_size, "compile": compile}
     return [
         {**common, "candidate": name, **asdict(ratio), "images_per_second": batches * batch_size / ratio.seconds}
@@ -92,8 +92,8 @@ def measure_loops(
     ]
 
 
-class _TakeTurns(pl.Callback):
-    """Runs the other loops after each of the trainer's epochs."""
+class _Alternate(pl.Callback):
+    """Runs the other loops after every epoch of the trainer."""
 
     def __init__(self, others: dict[str, Callable[[], object]], device: Device) -> None:
         self.others = others

@@ -1,4 +1,4 @@
-"""(d) The machine's own limits, measured: matrix products and memory traffic."""
+"""(d) Measured limits of the machine: matrix products and memory bandwidth."""
 
 import statistics
 import time
@@ -23,7 +23,7 @@ def peak_bandwidth(seconds: float, *, mebibytes: int = 512, device: Device = CPU
 
 
 def _quickest(run: Callable[[], object], seconds: float, device: Device) -> float:
-    """The lowest decile of running times: a limit of the machine, not of what else it does."""
+    """The lowest decile of running times: a limit of the machine, whatever else it runs."""
     run()
     times: list[float] = []
     until = time.perf_counter() + seconds

@@ -1,4 +1,4 @@
-"""The tables of `make bench`, with the targets beside the figures."""
+"""The tables of `make bench`, and its targets."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -62,17 +62,17 @@ def step_table(rows: Sequence[Row], title: str) -> str:
 
 
 def loop_table(rows: Sequence[Row], title: str) -> str:
-    """The loops, over the suite's time."""
+    """The loops, relative to the time of gc2l."""
     lines = [
         (row["network"], row["candidate"], f"{row['median']:.3f}", f"{row['low']:.3f}-{row['high']:.3f}",
          f"{row['images_per_second']:.1f}")
         for row in rows
     ]  # fmt: skip
-    return f"{title}\n" + _table(lines, ("network", "loop", "over the suite", "quartiles", "images/s"))
+    return f"{title}\n" + _table(lines, ("network", "loop", "over gc2l", "quartiles", "images/s"))
 
 
 def targets(layers: Sequence[Row], steps: Sequence[Row], loops: Sequence[Row]) -> str:
-    """Every measured target beside its figure."""
+    """Every target with the measured value."""
     lines = []
     for row in steps:
         mode = "compiled" if row["compile"] else "eager"

@@ -1,4 +1,4 @@
-"""What `make bench` keeps: one JSON file, each table by column, beside the facts of the machine and the code."""
+"""The file of `make bench`: each table by column, with the machine and the commit of the code."""
 
 import json
 from datetime import UTC, datetime
@@ -17,27 +17,27 @@ class Results:
     Args:
         stem: path of the file without its ending.
         accelerator: name of the GPU.
-        facts: further entries of the file.
+        details: further entries of the file.
     """
 
-    def __init__(self, stem: Path, *, accelerator: str | None = None, **facts: Any) -> None:
+    def __init__(self, stem: Path, *, accelerator: str | None = None, **details: Any) -> None:
         self.path = stem.with_name(f"{stem.name}.json")
         self.tables: dict[str, list[Row]] = {"layers": [], "steps": [], "loops": []}
         environment = describe_environment(accelerator=accelerator)
-        self._facts = {
+        self._details = {
             "started": datetime.now(UTC).isoformat(),
             "commit": environment.commit,
             "dirty": environment.dirty,
             "versions": environment.versions,
             "hardware": environment.hardware.model_dump(),
-            **facts,
+            **details,
         }
 
     def add(self, table: str, rows: list[Row]) -> None:
         """Add rows to a table and write the file."""
         self.tables[table] += rows
         content = {
-            **self._facts,
+            **self._details,
             "finished": datetime.now(UTC).isoformat(),
             **{name: _columns(table) for name, table in self.tables.items()},
         }

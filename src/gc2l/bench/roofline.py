@@ -1,4 +1,4 @@
-"""(d) Achieved arithmetic of the layers against the machine's limits, as a figure."""
+"""(d) Roofline figure: arithmetic of the layers against the limits of the machine."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ _MARKS = {"SC": ("o", "0.2"), "nn.Conv2d(groups=n)": ("s", "C0"), "GC": ("D", "C
 
 
 def layer_work(row: dict[str, Any]) -> tuple[float, float]:
-    """Floating-point operations, and bytes that have to move at least, of forward and backward pass of one layer.
+    """Floating-point operations, and the least memory traffic in bytes, of forward and backward pass of one layer.
 
     They are those of SC, GC and GC-2L themselves, whatever the algorithm adds or saves.
     """

@@ -1,4 +1,4 @@
-"""(b) Network steps: forward, backward and optimizer of whole networks, variants alternately; and (e) memory."""
+"""(b) Training steps of whole networks, measured alternately, and (e) their memory."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -76,7 +76,7 @@ def measure_steps(
     *,
     size: int,
     images: int,
-    turns: int,
+    rounds: int,
     channels_last: bool,
     compile: bool,
     candidates: Iterable[str] = ("GC-2L", PLAIN, FRAMEWORK, "SC", "Shuffle"),
@@ -97,9 +97,9 @@ def measure_steps(
         steps[label].warm_up()
         peaks[label] = device.peak_bytes(steps[label])
     flops = step_flops(name, size) * images
-    measured = {"training step": alternate(steps, "GC", turns, device.seconds_of)}
+    measured = {"training step": alternate(steps, "GC", rounds, device.seconds_of)}
     if not compile and device.graphs is None:
-        measured["inference"] = alternate(inferences, "GC", turns, device.seconds_of)
+        measured["inference"] = alternate(inferences, "GC", rounds, device.seconds_of)
     return [
         {
             "network": name,
@@ -151,8 +151,8 @@ def kept_bytes(network: nn.Module, images: Tensor) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-            alive.append(storage)  # so that no other storage gets its address
-        return tensor.detach()  # an output that its own node keeps as it is would never be freed, nor the network
+            alive.append(storage)  # so that no later storage reuses its address
+        return tensor.detach()  # an output kept by its own node would never be freed, nor would the network
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         network(images)

@@ -1,4 +1,4 @@
-"""Ratios of running times that are robust on a busy machine: medians over rounds in which the candidates alternate."""
+"""Ratios of running times that hold on a busy machine: medians over rounds in which the candidates alternate."""
 
 import statistics
 import time
@@ -14,17 +14,17 @@ class Ratio:
     """A running time relative to that of the base.
 
     Attributes:
-        median: of the rounds' ratios.
+        median: of the ratios in each round.
         low, high: their quartiles.
         seconds: median running time.
-        turns: number of rounds.
+        rounds: their number.
     """
 
     median: float
     low: float
     high: float
     seconds: float
-    turns: int
+    rounds: int
 
 
 def time_run(run: Callable[[], object]) -> float:
@@ -37,36 +37,36 @@ def time_run(run: Callable[[], object]) -> float:
 def alternate(
     candidates: Mapping[str, Callable[[], object]],
     base: str,
-    turns: int,
+    rounds: int,
     seconds_of: Callable[[Callable[[], object]], float] = time_run,
 ) -> dict[str, Ratio]:
-    """Run all candidates once to warm up, then `turns` times in turns, backwards in every second one.
+    """Run all candidates once to warm up, then once in each round, in reverse order in every second round.
 
     Args:
         candidates: what to run, by name.
         base: name of the candidate that the others are compared with.
-        turns: at least 2, for quartiles.
-        seconds_of: runs and tells the time.
+        rounds: at least 2, for quartiles.
+        seconds_of: runs a candidate and returns its time.
 
     Raises:
-        ValueError: fewer than 2 turns, or a base that is no candidate.
+        ValueError: fewer than 2 rounds, or a base that is no candidate.
     """
-    if turns < 2:
-        raise ValueError(f"turns={turns} must be at least 2")
+    if rounds < 2:
+        raise ValueError(f"rounds={rounds} must be at least 2")
     if base not in candidates:
         raise ValueError(f"base={base!r} must be one of {', '.join(map(repr, candidates))}")
-    return compare(alternating_seconds(candidates, turns, seconds_of), base)
+    return compare(alternating_seconds(candidates, rounds, seconds_of), base)
 
 
 def alternating_seconds(
-    candidates: Mapping[str, Callable[[], Any]], turns: int, seconds_of: Callable[[Callable[[], Any]], float]
+    candidates: Mapping[str, Callable[[], Any]], rounds: int, seconds_of: Callable[[Callable[[], Any]], float]
 ) -> dict[str, list[float]]:
     """The times of every candidate by its name, measured as `alternate` does."""
     for run in candidates.values():
         run()
     names = list(candidates)
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(turns):
+    for turn in range(rounds):
         for name in names if turn % 2 == 0 else reversed(names):
             seconds[name].append(seconds_of(candidates[name]))
     return seconds
@@ -87,4 +87,4 @@ def clock() -> float:
 def _ratio(times: list[float], base: list[float]) -> Ratio:
     ratios = [mine / other for mine, other in zip(times, base, strict=True)]
     low, median, high = statistics.quantiles(ratios, n=4, method="inclusive")
-    return Ratio(median=median, low=low, high=high, seconds=statistics.median(times), turns=len(times))
+    return Ratio(median=median, low=low, high=high, seconds=statistics.median(times), rounds=len(times))

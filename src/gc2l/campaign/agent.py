@@ -58,8 +58,8 @@ def run_agent(jobs: Sequence[Job], *, count: int | None, run: Callable[[Sequence
         failed += status != 0
     if count is None or started < count:
         for job in waiting:
-            _tell(f"{job.cell.slug} is left to another agent")
-    _tell(f"{started} cells run, {failed} of them failed")
+            _log(f"{job.cell.slug} is left to another agent")
+    _log(f"{started} cells run, {failed} of them failed")
     return failed
 
 
@@ -86,13 +86,13 @@ def _run_next(waiting: list[Job], run: Callable[[Sequence[str]], int]) -> int | 
             # An agent that was killed may have left its run behind, and not every run belongs to an agent.
             elif job.store.trainer(job.cell) is None:
                 waiting.remove(job)
-                _tell(f"{job.cell.slug} ...")
+                _log(f"{job.cell.slug} ...")
                 status = run(job.command)
                 if status != 0:
-                    _tell(f"{job.cell.slug} ended with exit status {status}")
+                    _log(f"{job.cell.slug} ended with exit status {status}")
                 return status
     return None
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ def run_cell(
     record = None if retrain else store.find(cell)
     if record is None:
         with store.exclusive(
-            cell, waiting=lambda who: _tell(f"{cell.slug} is being trained by {who}, waiting")
+            cell, waiting=lambda who: _log(f"{cell.slug} is being trained by {who}, waiting")
         ) as found:
             if found is None or retrain:
                 trained = train(cell, execution)
@@ -47,28 +47,28 @@ def run_cell_on_ranks(
 ) -> Record | None:
     """`run_cell` with the channels divided between the ranks of `job`, all of which call.
 
-    Rank 0 keeps the records, and the others wait for its word on whether to train.
+    Rank 0 keeps the records, and the others wait for its message on whether to train.
 
     Returns:
         The record on rank 0, None on the others.
     """
     if job.rank > 0:
-        if job.hear() == "train":
+        if job.await_announcement() == "train":
             train(cell, execution, job)
         return None
-    word = "nothing to train"
+    message = "nothing to train"
 
     def train_on_ranks(cell: Cell, execution: Execution) -> Record:
-        nonlocal word
-        word = "train"
-        job.tell(word)
+        nonlocal message
+        message = "train"
+        job.announce(message)
         return train(cell, execution, job)
 
     record = run_cell(cell, store, execution, retrain=retrain, train=train_on_ranks)
-    if word != "train":
-        job.tell(word)
+    if message != "train":
+        job.announce(message)
     return record
 
 
-def _tell(line: str) -> None:
+def _log(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

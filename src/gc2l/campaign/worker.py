@@ -53,7 +53,7 @@ def work(connection: Connection, folder: Path, store: RunStore, execution: Execu
 
 
 def _serve(connection: Connection, store: RunStore, execution: Execution) -> int:
-    def tell(message: Progress | Ended) -> None:
+    def send(message: Progress | Ended) -> None:
         with contextlib.suppress(OSError):  # the parent was killed; the cell is trained to its end all the same
             connection.send(message)
 
@@ -69,13 +69,13 @@ def _serve(connection: Connection, store: RunStore, execution: Execution) -> int
                 stream.flush()
                 os.dup2(log.fileno(), stream.fileno())
         try:
-            run_cell(cell, store, execution, train=partial(train, tell=tell))
+            run_cell(cell, store, execution, train=partial(train, on_progress=send))
         except (ValueError, FileNotFoundError) as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
-            tell(Ended(message=str(error)))
+            send(Ended(message=str(error)))
         except Exception as error:
             traceback.print_exc()
-            tell(Ended(message=f"{type(error).__name__}: {error}", last=True))
+            send(Ended(message=f"{type(error).__name__}: {error}", last=True))
             return 1
         else:
-            tell(Ended())
+            send(Ended())

@@ -12,7 +12,7 @@ from gc2l.parallel.checkpoint import check_sharded, load_sharded, read_progress,
 from gc2l.parallel.data_parallel import average_buffers, average_gradients
 from gc2l.parallel.job import Job, Parallel, join_job
 from gc2l.parallel.layer_split import layer_parts, layer_split_gradients, split_layers
-from gc2l.parallel.link import RankError, explained
+from gc2l.parallel.link import RankError, name_failed_collective
 from gc2l.parallel.mesh import check_same_on_all_ranks, make_mesh
 from gc2l.parallel.parallelize import parallel_variants, parallelize, rank_share
 from gc2l.parallel.state import consolidate, distribute, placements
@@ -31,7 +31,6 @@ __all__ = [
     "check_sharded",
     "consolidate",
     "distribute",
-    "explained",
     "join_job",
     "layer_parts",
     "layer_shapes",
@@ -39,6 +38,7 @@ __all__ = [
     "layer_traffic",
     "load_sharded",
     "make_mesh",
+    "name_failed_collective",
     "network_traffic",
     "parallel_variants",
     "parallelize",

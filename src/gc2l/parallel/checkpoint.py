@@ -15,7 +15,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
 from gc2l.files import SUMS, DamagedError, sha256, sums_problems, write_sums
-from gc2l.parallel.link import explained
+from gc2l.parallel.link import name_failed_collective
 from gc2l.parallel.state import distribute
 
 PROGRESS = "progress.pt"
@@ -60,7 +60,7 @@ def save_sharded(
     Raises:
         RankError: another rank died, or did not answer in time; an older checkpoint is still there.
     """
-    with explained("saving of the checkpoint"):
+    with name_failed_collective("saving of the checkpoint"):
         partial = folder.with_name(f"{folder.name}.partial")
         if dist.get_rank() == 0:
             shutil.rmtree(partial, ignore_errors=True)
@@ -103,13 +103,13 @@ def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: D
         for key in _moment_names(name, saved):
             optimizer.state[parameter][key] = parameter.detach().clone().zero_()
     state |= _moments(network, optimizer, mesh)
-    with explained("loading of the checkpoint"):
+    with name_failed_collective("loading of the checkpoint"):
         dcp.load(state, storage_reader=reader)
-    alike = _read_alike(folder)
+    shared = _read_shared(folder)
     # The rate, above all: a schedule that multiplies goes on from it.
-    for group, values in zip(optimizer.param_groups, alike["groups"], strict=True):
+    for group, values in zip(optimizer.param_groups, shared["groups"], strict=True):
         group.update(values | {"params": group["params"]})
-    return alike["progress"]
+    return shared["progress"]
 
 
 def check_sharded(folder: Path) -> None:
@@ -128,10 +128,10 @@ def read_progress(folder: Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: there is no checkpoint.
     """
-    return _read_alike(folder)["progress"]
+    return _read_shared(folder)["progress"]
 
 
-def _read_alike(folder: Path) -> dict[str, Any]:
+def _read_shared(folder: Path) -> dict[str, Any]:
     return torch.load(folder / PROGRESS, map_location="cpu", weights_only=True)
 
 

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
-from gc2l.parallel.link import Link, explained
+from gc2l.parallel.link import Link, name_failed_collective
 from gc2l.parallel.mesh import CHANNEL, DATA, make_mesh
 
 _BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
@@ -106,25 +106,25 @@ class Job:
     def agree(self, value: Any) -> Any:
         """Rank 0's `value`, on every rank."""
         values = [value]
-        with explained("agreement on a value"):
+        with name_failed_collective("agreement on a value"):
             dist.broadcast_object_list(values, device=self.device)
         return values[0]
 
     def gather(self, value: Any) -> list[Any]:
         """All ranks' values, in the order of the ranks, on every rank."""
         values = [None] * dist.get_world_size()
-        with explained("gathering of all ranks' values"):
+        with name_failed_collective("gathering of all ranks' values"):
             dist.all_gather_object(values, value)
         return values
 
-    def tell(self, word: str) -> None:
+    def announce(self, message: str) -> None:
         """Publish a message for all ranks, once per job; unlike a collective it has no time limit."""
-        _store().set("gc2l/word", word)
+        _store().set("gc2l/announcement", message)
 
-    def hear(self) -> str:
+    def await_announcement(self) -> str:
         """Wait for that message."""
-        _store().wait(["gc2l/word"], _FOREVER)
-        return _store().get("gc2l/word").decode()
+        _store().wait(["gc2l/announcement"], _FOREVER)
+        return _store().get("gc2l/announcement").decode()
 
 
 @contextlib.contextmanager

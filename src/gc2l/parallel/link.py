@@ -72,7 +72,7 @@ class Link:
         if isinstance(self.group, FakeProcessGroup):
             self.group.fill(kind, result, operands)
             return Transfer(self, kind, result, operands, None)
-        with explained(self._where(kind)), _layer(self.layer):
+        with name_failed_collective(self._where(kind)), _layer(self.layer):
             work = getattr(dist, COLLECTIVES[kind])(result, *operands, group=self.group, async_op=True, **options)
         return Transfer(self, kind, result, operands, work)
 
@@ -97,13 +97,13 @@ class Transfer:
             RankError: another rank died, or did not answer within the time limit of the process group.
         """
         if self.work is not None:
-            with explained(self.link._where(self.kind)):
+            with name_failed_collective(self.link._where(self.kind)):
                 self.work.wait()
         return self.result
 
 
 @contextlib.contextmanager
-def explained(where: str) -> Iterator[None]:
+def name_failed_collective(where: str) -> Iterator[None]:
     """Add to the error of a collective in the block its name, the rank, and which other ranks answer.
 
     Args:

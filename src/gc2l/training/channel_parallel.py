@@ -16,7 +16,15 @@ from torch.optim import Optimizer
 
 from gc2l.cells import Cell
 from gc2l.data import dataset_info
-from gc2l.parallel import Job, Traffic, check_same_on_all_ranks, explained, load_sharded, record_traffic, save_sharded
+from gc2l.parallel import (
+    Job,
+    Traffic,
+    check_same_on_all_ranks,
+    load_sharded,
+    name_failed_collective,
+    record_traffic,
+    save_sharded,
+)
 from gc2l.records import Rank
 from gc2l.training.execution import Execution
 from gc2l.training.memory import peak_memory_bytes
@@ -44,17 +52,17 @@ class ChannelParallelStrategy(ModelParallelStrategy):
 
     def barrier(self, name: str | None = None) -> None:
         """Wait for all ranks."""
-        with explained("waiting for all ranks"):
+        with name_failed_collective("waiting for all ranks"):
             super().barrier(name)
 
     def broadcast(self, obj: Any, src: int = 0) -> Any:
         """`obj` of rank `src`, on every rank."""
-        with explained("agreement on a value"):
+        with name_failed_collective("agreement on a value"):
             return super().broadcast(obj, src)
 
     def reduce(self, tensor: Any, group: Any = None, reduce_op: Any = "mean") -> Any:
         """`tensor`, reduced over all ranks; other values as they are."""
-        with explained("averaging of a figure over all ranks"):
+        with name_failed_collective("averaging of a figure over all ranks"):
             return super().reduce(tensor, group, reduce_op)
 
     def lightning_module_state_dict(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def peak_memory_bytes(device: str) -> int:
 
 
 @contextmanager
-def explained_shortage(batch_size: int, device: str) -> Iterator[None]:
+def advise_on_memory(batch_size: int, device: str) -> Iterator[None]:
     """Say of a run in the block that gets no more memory what there is to try.
 
     Raises:

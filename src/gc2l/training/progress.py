@@ -1,4 +1,4 @@
-"""How far a run is, told while it trains."""
+"""Progress reports of a run while it trains."""
 
 import time
 from collections.abc import Callable
@@ -28,15 +28,15 @@ class Progress:
 
 
 class ReportProgress(pl.Callback):
-    """Tells how far the run is, at most every `INTERVAL_SECONDS`.
+    """Reports how far the run is, at most every `INTERVAL_SECONDS`.
 
     Args:
-        tell: is told.
+        on_progress: called with each report.
         batch_size: images of a step.
     """
 
-    def __init__(self, tell: Callable[[Progress], None], *, batch_size: int) -> None:
-        self._tell = tell
+    def __init__(self, on_progress: Callable[[Progress], None], *, batch_size: int) -> None:
+        self._on_progress = on_progress
         self._batch_size = batch_size
         self._last = (0.0, 0)  # clock and steps at the last report
 
@@ -50,7 +50,7 @@ class ReportProgress(pl.Callback):
         elapsed = now - self._last[0]
         if elapsed < INTERVAL_SECONDS:
             return
-        self._tell(
+        self._on_progress(
             Progress(
                 epoch=trainer.current_epoch + 1,
                 epochs=trainer.max_epochs or 0,

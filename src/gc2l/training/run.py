@@ -25,14 +25,14 @@ from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newes
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
 from gc2l.training.loggers import Status, close_loggers, make_loggers
-from gc2l.training.memory import explained_shortage, peak_memory_bytes, reset_peak_memory
+from gc2l.training.memory import advise_on_memory, peak_memory_bytes, reset_peak_memory
 from gc2l.training.progress import Progress, ReportProgress
 
 _PRECISIONS = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 def train(
-    cell: Cell, execution: Execution, job: Job | None = None, *, tell: Callable[[Progress], None] | None = None
+    cell: Cell, execution: Execution, job: Job | None = None, *, on_progress: Callable[[Progress], None] | None = None
 ) -> Record:
     """Train `cell`, continuing from its newest checkpoint if an earlier session was stopped.
 
@@ -42,7 +42,7 @@ def train(
         cell: what to train.
         execution: how to train it.
         job: the other ranks, if channels are divided between several; all of them call.
-        tell: told now and then how far the run is.
+        on_progress: called now and then with how far the run is.
 
     Raises:
         ValueError: a group count that does not divide the network's channels, ranks that do not divide the groups or
@@ -85,8 +85,8 @@ def train(
     callbacks: list[pl.Callback] = [monitor := AssignmentMonitor(), EpochCheckpoint(folder, cell.identity)]
     if job is not None:
         callbacks += [traffic, OwnSigterm()]
-    if tell is not None:
-        callbacks.append(ReportProgress(tell, batch_size=cell.training.batch_size))
+    if on_progress is not None:
+        callbacks.append(ReportProgress(on_progress, batch_size=cell.training.batch_size))
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(resolved.device, resolved.device),
         **({"devices": 1, "plugins": [AtomicCheckpointIO()]} if job is None else ranks_of_trainer(job)),
@@ -101,7 +101,7 @@ def train(
         benchmark=resolved.device == "cuda",
     )
     reset_peak_memory(resolved.device)
-    with explained_shortage(cell.training.batch_size, resolved.device):
+    with advise_on_memory(cell.training.batch_size, resolved.device):
         message = _fit(trainer, module, data, lambda: _newest(folder, cell.identity, job))
     ranks = () if job is None else describe_ranks(network, traffic.traffic, job, resolved.device)
     weights = network.state_dict() if job is None else consolidate(network, job.mesh)

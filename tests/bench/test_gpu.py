@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gc2l.bench import card as card_module
-from gc2l.bench.card import FULL, QUICK, Card, Plan
+from gc2l.bench import gpu as gpu_module
 from gc2l.bench.device import Device
+from gc2l.bench.gpu import FULL, QUICK, GpuBenchmark, Plan
 from gc2l.bench.layers import FRAMEWORK, LayerShape
 from gc2l.bench.loops import BARE, PLAIN, SUITE
 from gc2l.bench.report import GPU_LAYER, GPU_STEP_OF_SC, gpu_targets
@@ -22,7 +22,7 @@ TINY = Plan(
     shapes=[LayerShape(c_in=16, c_out=16, kernel=3, stride=1, size=4, count=1)],
     groups=(2, 4),
     images=4,
-    turns=2,
+    rounds=2,
     side=16,
     mebibytes=1,
     compiled=False,
@@ -49,13 +49,13 @@ class Repeated:
         return step
 
 
-def card(plan=TINY, graphs=Repeated, precision="bfloat16", tell=print):
-    return Card(plan, Device(precision=precision, graphs=graphs), Path("nowhere"), tell)
+def benchmark(plan=TINY, graphs=Repeated, precision="bfloat16", log=print):
+    return GpuBenchmark(plan, Device(precision=precision, graphs=graphs), Path("nowhere"), log)
 
 
 def test_layers_in_every_way_and_both_formats():
     before = Repeated.captured
-    rows = card().layers()
+    rows = benchmark().layers()
     ways = {f"GC {way}" for way in GroupConv2d.ALGORITHMS[1:] if way != "matmul"}
     ways |= {f"GC-2L {way}" for way in TwoLevelGroupConv2d.ALGORITHMS[1:]}
     everywhere = {FRAMEWORK, "SC", "GC", "GC-2L", "Shuffle"} | ways
@@ -73,7 +73,7 @@ def test_layers_in_every_way_and_both_formats():
 
 
 def test_steps_as_they_are_and_as_graphs():
-    rows = card().steps()
+    rows = benchmark().steps()
     trained = [row for row in rows if row["pass"] == "training step"]
     assert {(row["groups"], row["graph"], row["compile"]) for row in trained} == {
         (n, graph, False) for n in (2, 4) for graph in (True, False)
@@ -94,26 +94,26 @@ def test_what_cannot_be_captured_is_timed_as_it_is(capsys):
 
 def test_a_part_ends_with_its_time_and_says_what_it_left_out(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(card_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(gpu_module.time, "monotonic", lambda: now[0])
 
     def slow(*_, **__):
         now[0] += 60
         return []
 
-    monkeypatch.setattr(card_module, "measure_layer", slow)
-    monkeypatch.setattr(card_module, "measure_steps", slow)
-    monkeypatch.setattr(card_module, "measure_loops", slow)
-    told = []
-    one = card(FULL, tell=told.append)
+    monkeypatch.setattr(gpu_module, "measure_layer", slow)
+    monkeypatch.setattr(gpu_module, "measure_steps", slow)
+    monkeypatch.setattr(gpu_module, "measure_loops", slow)
+    lines = []
+    one = benchmark(FULL, log=lines.append)
     one.layers()
     one.steps()
     one.loops()
     one.compiled_steps()
-    assert told == [
+    assert lines == [
         "layers: 22 of 24 left out after 90 s",
         "steps: 6 of 8 left out after 60 s",
         "loops: 1 of 2 left out after 40 s",
-        "compiled steps: left out, the time is over",
+        "compiled steps: left out, the time limit is reached",
     ]
 
 
@@ -125,8 +125,8 @@ def test_the_times_of_the_parts_leave_a_minute_or_a_half_for_what_overruns(plan,
 
 def test_loops_on_this_device(tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(card_module, "measure_loops", lambda **given: calls.append(given) or [])
-    card(graphs=None).loops()
+    monkeypatch.setattr(gpu_module, "measure_loops", lambda **given: calls.append(given) or [])
+    benchmark(graphs=None).loops()
     assert [(one["label"], one["groups"], one["batches"]) for one in calls] == [("GC-2L", 4, 2), ("SC", 1, 2)]
 
 
@@ -142,7 +142,7 @@ def test_the_script_prints_every_table_and_writes_the_file(tmp_path, monkeypatch
         "groups": 1,
     }
     loops = [{**numbers, "candidate": name, "median": 1.0} for name in (SUITE, PLAIN, BARE)]
-    monkeypatch.setattr(card_module, "measure_loops", lambda **_: list(loops))
+    monkeypatch.setattr(gpu_module, "measure_loops", lambda **_: list(loops))
     plan = replace(TINY, groups=(4,), both_formats=False)
     assert script.measure(plan, Device(), ("layers", "loops", "steps"), tmp_path / "card", "no GPU") == 0
     printed = capsys.readouterr().out
@@ -164,7 +164,7 @@ def test_the_script_prints_every_table_and_writes_the_file(tmp_path, monkeypatch
     def missing(**_):
         raise FileNotFoundError("CIFAR-10 is not here")
 
-    monkeypatch.setattr(card_module, "measure_loops", missing)
+    monkeypatch.setattr(gpu_module, "measure_loops", missing)
     assert script.measure(plan, Device(), ("loops",), tmp_path / "card", "no GPU") == 0
     assert "(c) loops: not measured, CIFAR-10 is not here" in capsys.readouterr().out
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

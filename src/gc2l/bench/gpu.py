@@ -1,9 +1,9 @@
-"""`make bench DEVICE=cuda`: limits, layers, steps and loops of a GPU, each part within a time of its own.
+"""`make bench DEVICE=cuda`: limits, layers, steps and loops of a GPU, each part within a time limit of its own.
 
-A part that runs out of its time leaves out the rest and says so. Layers, and one of the two kinds of steps, are
+A part that reaches its limit leaves out the rest and reports it. Layers, and one of the two kinds of steps, are
 replayed as CUDA graphs, so that what is timed is the device and not Python, which takes 0.3 ms to launch a layer.
 
-None of this has run on a GPU yet; on a CPU it is tested with plain runs in place of graphs.
+Not yet run on a GPU; the tests run it on a CPU, with plain runs in place of graphs.
 """
 
 import time
@@ -32,14 +32,14 @@ class Plan:
         shapes: of the layers.
         groups: n of layers and steps; FLGC is measured with the largest.
         images: batch size.
-        turns: how often candidates take turns.
+        rounds: number of rounds over the candidates.
         side, mebibytes: of the matrices and of the copies that give the limits.
-        both_formats: layers channels first, too.
-        compiled: steps through torch.compile, too, if the time before that is not over.
-        loop_batches: batches of a pass of the loops over CIFAR-10.
+        both_formats: whether layers are measured channels first as well.
+        compiled: whether steps are also measured through torch.compile, if they can begin in time.
+        loop_batches: batches in one pass of the training loops over CIFAR-10.
         limits_seconds: for each of the two limits.
-        layers_seconds, steps_seconds, loops_seconds: after which no further layer, group count or loop is begun.
-        compile_before: seconds after the start until which compiling is begun; it takes a minute or two.
+        layers_seconds, steps_seconds, loops_seconds: limits after which no further measurement begins.
+        compile_before: latest start of compilation, in seconds after the start; it takes a minute or two.
     """
 
     network: str = "wide_resnet_28_10"
@@ -47,7 +47,7 @@ class Plan:
     shapes: Sequence[LayerShape]
     groups: tuple[int, ...] = (2, 4, 8, 16)
     images: int = 128
-    turns: int = 7
+    rounds: int = 7
     side: int = 8192
     mebibytes: int = 2048
     both_formats: bool = True
@@ -69,7 +69,7 @@ FULL = Plan(shapes=_SHAPES)
 QUICK = Plan(
     shapes=_SHAPES[::2],
     groups=(4, 16),
-    turns=5,
+    rounds=5,
     both_formats=False,
     compiled=False,
     loop_batches=16,
@@ -80,18 +80,18 @@ QUICK = Plan(
 )
 
 
-class Card:
-    """Carries out a plan.
+class GpuBenchmark:
+    """The measurements of a plan.
 
     Args:
         plan: what to measure.
-        device: where; what it records is replayed.
+        device: the GPU; graphs that it records are replayed.
         root: folder of the data sets.
-        tell: told what is left out.
+        log: called with a line for what is left out.
     """
 
-    def __init__(self, plan: Plan, device: Device, root: Path, tell: Callable[[str], None]) -> None:
-        self.plan, self.device, self.root, self.tell = plan, device, root, tell
+    def __init__(self, plan: Plan, device: Device, root: Path, log: Callable[[str], None]) -> None:
+        self.plan, self.device, self.root, self.log = plan, device, root, log
         self.eager = replace(device, graphs=None)
         self._began = time.monotonic()
 
@@ -104,7 +104,7 @@ class Card:
         }
 
     def layers(self) -> list[Row]:
-        """Every way of every shape; channels last first."""
+        """Every algorithm at every shape; channels last first."""
         plan, rows = self.plan, []
         pieces = [
             (channels_last, shape, n)
@@ -112,13 +112,13 @@ class Card:
             for shape in plan.shapes
             for n in plan.groups
         ]
-        for channels_last, shape, n in self._while_time("layers", pieces, plan.layers_seconds):
+        for channels_last, shape, n in self._until_deadline("layers", pieces, plan.layers_seconds):
             rows += measure_layer(
                 shape,
                 n,
                 images=plan.images,
                 channels_last=channels_last,
-                turns=plan.turns,
+                rounds=plan.rounds,
                 algorithms=TwoLevelGroupConv2d.ALGORITHMS[1:],
                 group_algorithms=[way for way in GroupConv2d.ALGORITHMS[1:] if way != "matmul"],  # of 1 x 1 layers
                 learnable=n == max(plan.groups),
@@ -127,31 +127,31 @@ class Card:
         return [{"network": plan.network, **row} for row in rows]
 
     def steps(self) -> list[Row]:
-        """Steps as they are launched, and as graphs."""
+        """Training steps launched kernel by kernel, and as graphs."""
         pieces = [(n, device) for n in self.plan.groups for device in (self.eager, self.device)]
         rows: list[Row] = []
-        for n, device in self._while_time("steps", pieces, self.plan.steps_seconds):
+        for n, device in self._until_deadline("steps", pieces, self.plan.steps_seconds):
             learnable = ["FLGC"] if n == max(self.plan.groups) else []
             rows += self._steps(n, ["GC-2L", FRAMEWORK, "SC", "Shuffle", *learnable], device, compile=False)
         return rows
 
     def compiled_steps(self) -> list[Row]:
-        """Steps through torch.compile, for the largest number of groups; last, for compiling may take minutes."""
+        """Steps through torch.compile, for the largest number of groups; last, as compilation may take minutes."""
         if not self.plan.compiled:
             return []
         if time.monotonic() - self._began > self.plan.compile_before:
-            self.tell("compiled steps: left out, the time is over")
+            self.log("compiled steps: left out, the time limit is reached")
             return []
         return self._steps(max(self.plan.groups), ["GC-2L", "SC"], self.eager, compile=True)
 
     def loops(self) -> list[Row]:
-        """The suite's training loop and others, for WideResNet-10-4.
+        """The training loop of gc2l and others, for WideResNet-10-4.
 
         Raises:
             FileNotFoundError: CIFAR-10 is not there.
         """
         rows: list[Row] = []
-        for label, n in self._while_time("loops", [("GC-2L", 4), ("SC", 1)], self.plan.loops_seconds):
+        for label, n in self._until_deadline("loops", [("GC-2L", 4), ("SC", 1)], self.plan.loops_seconds):
             rows += measure_loops(
                 network="wide_resnet_10_4",
                 label=label,
@@ -159,7 +159,7 @@ class Card:
                 root=self.root,
                 batches=self.plan.loop_batches,
                 batch_size=self.plan.images,
-                turns=3,
+                rounds=3,
                 compile=False,
                 device=self.device,
             )
@@ -171,17 +171,17 @@ class Card:
             groups,
             size=self.plan.size,
             images=self.plan.images,
-            turns=self.plan.turns,
+            rounds=self.plan.rounds,
             channels_last=True,
             compile=compile,
             candidates=candidates,
             device=device,
         )
 
-    def _while_time(self, part: str, pieces: Sequence[Any], seconds: float) -> Iterator[Any]:
+    def _until_deadline(self, part: str, pieces: Sequence[Any], seconds: float) -> Iterator[Any]:
         until = time.monotonic() + seconds
         for number, piece in enumerate(pieces):
             if time.monotonic() > until:
-                self.tell(f"{part}: {len(pieces) - number} of {len(pieces)} left out after {seconds:.0f} s")
+                self.log(f"{part}: {len(pieces) - number} of {len(pieces)} left out after {seconds:.0f} s")
                 return
             yield piece
