@@ -98,7 +98,7 @@ report: $(READY) ## The whole reproduction on one page, results/report/index.htm
 	@$(if $(filter results,$(RESULTS)),$(RUN) experiments/readme.py)
 
 .PHONY: reproduce
-reproduce: ## Everything at PRESET with SEEDS and JOBS; RESULTS=.scratch/again trains all of it anew, into that folder
+reproduce: ## Everything at PRESET with SEEDS and JOBS; RESULTS=.scratch/again trains all of it again, into that folder
 	@$(MAKE) --keep-going table1 table3 table4 approximation figures claims report
 
 .PHONY: verify

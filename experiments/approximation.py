@@ -1,4 +1,4 @@
-"""How well GC and GC-2L could stand for the layers of every trained SC network (claim A6): results/approximation.csv.
+"""How well GC and GC-2L approximate the layers of every trained SC network (claim A6): results/approximation.csv.
 
 Measures the recorded SC runs that are not in the file yet and whose final weights are on this machine.
 """

@@ -24,7 +24,7 @@ CONVERSIONS = {
     "GC-2L, m = 2": ("gc2l", {"coarse_channels": 2}),
     "GC-2L, m = 4": ("gc2l", {"coarse_channels": 4}),
 }
-HEADERS = ("convolution", "weights", "converted", "statistics renewed", "after one epoch")
+HEADERS = ("convolution", "weights", "converted", "statistics re-estimated", "after one epoch")
 
 
 def main(
@@ -59,7 +59,7 @@ def main(
     text = (
         f"# Conversion of a trained network\n\nThe standard network of the preset {preset}, trained for "
         f"{cells[0].training.epochs} epochs, errs {_mean(trained)} %. All its convolutions but the stem are converted "
-        f"with n = {groups}, the statistics of its batch norms are measured anew, and it is trained for one epoch "
+        f"with n = {groups}, the statistics of its batch norms are re-estimated, and it is trained for one epoch "
         f"(one-cycle, peak rate {LEARNING_RATE:g}). Test errors in %, mean over the seeds 1 to {seeds} ± half the 95 % "
         f"interval.\n\n{grid}\n"
     )

@@ -1,9 +1,9 @@
 """Table 2: channel-parallel training of WideResNet-28-k, k = 40, 60, 80.
 
 Prints (a) the parameters of every row, in all and per processor, exact; (b) measured step times of ranks that run
-together on this machine; (c) step times of single ranks with made-up channels of the others; (d) a cost model fitted to
-them, its error, and what it predicts for the paper's networks over named links. The measurements are taken once, about
-ten minutes and 10 GB, and kept in results/table2; --measure takes them again.
+jointly on this machine; (c) step times of single ranks with synthetic channels of the others; (d) a cost model fitted
+to them, its error, and its predictions for the paper's networks over named links. The measurements are made once, in
+about ten minutes and 10 GB, and kept in results/table2; --measure repeats them.
 """
 
 import sys

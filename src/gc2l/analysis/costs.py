@@ -1,4 +1,4 @@
-"""What the runs of each preset cost, and on which hardware."""
+"""The cost of the runs of each preset, by hardware."""
 
 from collections.abc import Sequence
 

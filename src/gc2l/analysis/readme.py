@@ -107,7 +107,7 @@ def coverage(tables: Sequence[ComparisonTable]) -> str:
 
 
 def cost_table(records: Sequence[Record]) -> str:
-    """What the runs of each preset took."""
+    """The cost of the runs of each preset."""
     lines = [
         [f"`{cost.preset}`", cost.hardware, cost.execution, cost.seeds, str(cost.runs), f"{cost.hours:.2f}"]
         for cost in preset_costs(records).itertuples()

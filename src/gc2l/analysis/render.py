@@ -42,7 +42,7 @@ def title(table: ComparisonTable) -> str:
 
 
 def notes(table: ComparisonTable) -> tuple[str, ...]:
-    """What every column means, and which run stands for which of the paper's."""
+    """The meaning of every column, and which run reproduces which of the paper."""
     return (
         "Under each data set: top-1 error in percent on the test images after the last epoch. The paper prints one "
         "number, without seeds. A preset's column has the mean over its seeds ± half the 95 % interval (Student t), "

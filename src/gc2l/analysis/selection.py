@@ -1,4 +1,4 @@
-"""Find the runs that stand for a row of the paper."""
+"""Find the runs that reproduce a row of the paper."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from gc2l.records import Record
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """A column of the preset named `preset`, which stands for one network and data set of the paper."""
+    """A column of the preset named `preset`, which reproduces one network and data set of the paper."""
 
     preset: str
     column: Column
@@ -23,7 +23,7 @@ class RunIndex:
     """The records by preset and by configuration without its seed.
 
     Args:
-        records: of any number of presets; records whose configuration no preset has are never returned.
+        records: of any presets; records with a configuration that no preset has are ignored.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -41,7 +41,7 @@ class RunIndex:
         return tuple(runs[seed] for seed in sorted(runs))
 
     def scales(self, presets: Mapping[str, Preset], table: str) -> tuple[Scale, ...]:
-        """Every preset's column that stands for a column of `table` and has at least one record in it.
+        """The columns of all presets that reproduce a column of `table` and have at least one record.
 
         Raises:
             ValueError: an unknown table.

@@ -1,4 +1,4 @@
-"""A table of the paper as data: the printed numbers, the counted parameters, the results of the runs."""
+"""A table of the paper as data: printed numbers, counted parameters and results of the runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonTable:
-    """A table of the paper beside its reproduction.
+    """A table of the paper and its reproduction.
 
     Attributes:
         table: "table1" to "table4".
@@ -87,12 +87,12 @@ def comparison_table(
     *,
     computed: Mapping[tuple[str, str, int], ParameterCount],
 ) -> ComparisonTable:
-    """Set every row of a table of the paper beside the runs that stand for it.
+    """Compare every row of a table of the paper with the runs that reproduce it.
 
     Args:
         table: "table1" to "table4".
         presets: the presets to compare with, by name.
-        records: the runs; those that no preset claims are left out.
+        records: the runs; those of no preset are left out.
         computed: parameters of the paper's own network for each of its (network, variant, groups).
 
     Raises:

@@ -1,4 +1,4 @@
-"""From command-line arguments to a cell; what the scripts that train one cell and those that sweep over many share."""
+"""From command-line arguments to a cell, for the scripts that train one cell or sweep over many."""
 
 import argparse
 import ast

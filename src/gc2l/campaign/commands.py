@@ -1,4 +1,4 @@
-"""`python -m gc2l`: what one does with a network outside the experiments."""
+"""`python -m gc2l`: export networks and list the released ones."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,7 +22,7 @@ IMAGE_SIZE = 224
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a network to an ONNX file, batch norms folded, and compare what onnxruntime makes of it.
+    """Write a network to an ONNX file, batch norms folded, and compare its outputs in onnxruntime.
 
     Attributes:
         path: the file, ending in .onnx.

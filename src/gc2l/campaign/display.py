@@ -44,7 +44,7 @@ class _Running:
 
 
 class GridDisplay:
-    """How far a grid is, on standard error.
+    """Progress of a grid, on standard error.
 
     Args:
         total: cells to train.
@@ -74,7 +74,7 @@ class GridDisplay:
             self.line(f"[{self._ended + len(self._running)}/{self.total}] {cell.slug} ...")
 
     def progressed(self, cell: Cell, progress: Progress) -> None:
-        """The run of `cell` is so far."""
+        """The run of `cell` has reported progress."""
         running = self._running[cell.identity]
         if running.progress is None:
             running.share_at_first = min(progress.share, (progress.epoch - 1) / progress.epochs)

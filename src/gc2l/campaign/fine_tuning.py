@@ -1,4 +1,4 @@
-"""A trained network converted to group convolutions: its error at once, and after an epoch of fine-tuning."""
+"""A trained network converted to group convolutions: its error before and after an epoch of fine-tuning."""
 
 import copy
 from dataclasses import dataclass, replace

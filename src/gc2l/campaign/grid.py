@@ -36,17 +36,17 @@ class Failure:
 def run_missing(
     cells: Sequence[Cell], store: RunStore, execution: Execution, *, jobs: int | Literal["auto"] = 1
 ) -> list[Failure]:
-    """Train every cell that has no record in `jobs` processes, and tell on standard error how far the grid is.
+    """Train every cell that has no record in `jobs` processes, and report progress on standard error.
 
     A failed cell does not end the grid. What a run prints goes to `log_path`. With more jobs than one, each has its
     share of the cores as threads, unless the execution names a number: the sums of such a run are rounded in another
-    order than with all cores, as the record's threads tell.
+    order than with all cores; the record names the threads.
 
     Returns:
         The cells that failed.
 
     Raises:
-        ValueError: an execution that this machine has not.
+        ValueError: an execution that this machine does not support.
         KeyboardInterrupt: stopped, after all runs have been; every finished cell has its record, the others their
             checkpoints.
     """
@@ -79,13 +79,13 @@ class _Worker:
         self.cell: Cell | None = None
 
     def begin(self, cell: Cell) -> None:
-        """Hand over a cell; a process that has died since shows at the next `receive`."""
+        """Send a cell; a process that has died in the meantime is noticed by the next `receive`."""
         self.cell = cell
         with contextlib.suppress(OSError):
             self.connection.send(cell)
 
     def receive(self) -> object:
-        """The next message; when the process has died in the middle of a cell, what it died of."""
+        """The next message; when the process died during a cell, its cause of death."""
         try:
             return self.connection.recv()
         except (EOFError, OSError):
@@ -106,12 +106,12 @@ class _Grid:
     def run(self, jobs: int) -> list[Failure]:
         try:
             while self.waiting or any(worker.cell for worker in self.workers):
-                self._hand_out(jobs)
+                self._assign(jobs)
                 busy = [worker for worker in self.workers if worker.cell]
                 ready = wait([worker.connection for worker in busy], timeout=REFRESH_SECONDS)
                 for worker in busy:
                     if worker.connection in ready:
-                        self._hear(worker)
+                        self._receive(worker)
                 self.display.refresh()
         except BaseException:
             for worker in self.workers:
@@ -124,7 +124,7 @@ class _Grid:
                 worker.process.join()
         return self.failures
 
-    def _hand_out(self, jobs: int) -> None:
+    def _assign(self, jobs: int) -> None:
         while self.waiting and sum(worker.cell is not None for worker in self.workers) < jobs:
             # Cells that other processes train come last: by then they may have a record.
             cell = next((cell for cell in self.waiting if self.store.trainer(cell) is None), self.waiting[0])
@@ -137,7 +137,7 @@ class _Grid:
             worker.begin(cell)
             self.display.started(cell)
 
-    def _hear(self, worker: _Worker) -> None:
+    def _receive(self, worker: _Worker) -> None:
         cell, message = worker.cell, worker.receive()
         assert cell is not None
         if not isinstance(message, Ended):

@@ -1,4 +1,4 @@
-"""How many cells this machine trains at once: its cores and its memory, as far as this process may use them."""
+"""How many cells this machine can train at once, by the cores and memory available to this process."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from gc2l.records.environment import usable_cores
 
 CGROUP = Path("/sys/fs/cgroup")
 ON_ONE_GPU = 6
-"""Processes that share a GPU, at most: more have not been tried."""
+"""The most processes that share a GPU; more have not been tried."""
 
 _GIBIBYTE = 2**30
 _UNKNOWN_NEED = 4 * _GIBIBYTE
@@ -22,8 +22,8 @@ _CONTEXT = _GIBIBYTE  # what a process takes of a GPU beside its tensors
 def automatic_jobs(cells: Sequence[Cell], store: RunStore, device: str) -> int:
     """As many as there are cores and as the memory holds, at most one for each cell; on a GPU at most `ON_ONE_GPU`.
 
-    A cell needs as much memory as the largest recorded run of its network, data set and batch size on that kind of
-    device took, 4 GiB without one. On a GPU twice as much is counted: a captured step keeps its memory to itself.
+    The memory of a cell is estimated by the largest recorded run of its network, data set and batch size on that kind
+    of device, 4 GiB without one. On a GPU twice as much is counted: a captured step keeps its memory to itself.
 
     Args:
         cells: what is to be trained.

@@ -1,4 +1,4 @@
-"""Training a cell, unless it has a record, to its record; in one process, or on several ranks."""
+"""Train a cell unless it has a record, in one process or on several ranks."""
 
 import sys
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def run_cell_on_ranks(
 ) -> Record | None:
     """`run_cell` with the channels divided between the ranks of `job`, all of which call.
 
-    Rank 0 keeps the records, and the others wait for its message on whether to train.
+    Rank 0 keeps the records and announces to the others whether to train.
 
     Returns:
         The record on rank 0, None on the others.

@@ -1,4 +1,4 @@
-"""What the scripts in experiments/ share: how they end, and how they find a preset."""
+"""Shared by the scripts in experiments/: exit status and signals, and the choice of a preset."""
 
 import logging
 import signal
@@ -27,7 +27,7 @@ def find_preset(name: str, folder: Path) -> Preset:
 
 
 def run_script(script: Callable[[], int]) -> None:
-    """Run a script's main function and exit with its status; errors a user can mend print one message, no traceback.
+    """Run a script's main function and exit with its status; errors that a user can fix print a message, no traceback.
 
     A script that a signal stops, Ctrl-C or one of `STOP_SIGNALS`, shuts down cleanly, with the exit status that shells
     and schedulers expect: 128 and the signal's number, 130 for Ctrl-C, 143 for SIGTERM, 138 for SIGUSR1 (on Linux), 129

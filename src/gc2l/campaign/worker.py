@@ -1,4 +1,4 @@
-"""A process that trains cells, one after the other, as its parent hands them out."""
+"""A process that trains the cells that its parent sends, one after the other."""
 
 import contextlib
 import os
@@ -37,12 +37,12 @@ def log_path(cell: Cell, execution: Execution) -> Path:
 def work(connection: Connection, folder: Path, store: RunStore, execution: Execution) -> None:
     """Train each cell that comes through `connection`, and send back `Progress` and in the end `Ended`.
 
-    A session of its own, because Ctrl-C goes to the terminal's whole session: the parent is asked, and asks its
-    workers, each once. A failure that may have harmed the process (all but wrong values and missing images) ends it
-    after its message.
+    It runs in a session of its own, because Ctrl-C goes to the whole session of the terminal: only the parent receives
+    it, and stops each worker once. A failure that may have harmed the process (all but wrong values and missing images)
+    ends it after its message.
 
     Args:
-        connection: to the parent; the end of the parent's end is the end of the work.
+        connection: to the parent; the process ends when the parent closes it.
         folder: working directory.
         store: where records are looked up and saved.
         execution: how to train.

@@ -22,14 +22,13 @@ _OPTIONS = {
     "assignment": "learned",
     "start": "random",
 }
-"""The options of the variants, see `gc2l.variants.Variant`, and the values with which a variant does without."""
+"""The options of the variants, see `gc2l.variants.Variant`, with their default values."""
 
 _LATER_FIELDS = {
     "model": {name: _OPTIONS[name] for name in ("overlap", "coarse_start", "assignment", "start")},
     "training": {"undecayed": "nothing", "assignment_rate": 1.0},
 }
-"""Fields that came when there were records, and their usual values: with these a configuration, and so its identity, is
-as it was."""
+"""Fields added after the first records: a configuration omits them at these defaults, so old identities stay valid."""
 
 _REAL_TRAINING_FIELDS = ("learning_rate", "momentum", "weight_decay", "gamma", "warmup_fraction", "assignment_rate")
 
@@ -97,7 +96,7 @@ class ModelConfig:
                 )
 
     def options(self) -> dict[str, Any]:
-        """The options of the variant that are not the usual ones, as the layer takes them."""
+        """The options of the variant that differ from their defaults, as keyword arguments of the layer."""
         return {name: getattr(self, name) for name, usual in _OPTIONS.items() if getattr(self, name) != usual}
 
 
@@ -108,8 +107,8 @@ class DataConfig:
     Attributes:
         name: the data set.
         image_size: side of the images that the network sees, in pixels; None keeps the data set's own.
-        root: folder that holds the data sets; the default is $GC2L_DATA, else `data`. Where the images lie does
-            not change the run, so this is no part of its identity.
+        root: folder that holds the data sets; the default is $GC2L_DATA, else `data`. It does not affect
+            the result, so it is not part of the identity.
     """
 
     name: DatasetName = "cifar10"
@@ -201,7 +200,7 @@ class Cell:
             raise ValueError(f"seed={self.seed} must not be negative")
 
     def configuration(self) -> dict[str, Any]:
-        """Everything that decides the result, as JSON values: no paths, no preset name."""
+        """Everything that determines the result, as JSON values, without paths and the name of the preset."""
         configuration = asdict(self)
         del configuration["preset"], configuration["data"]["root"]
         configuration["training"]["milestones"] = list(self.training.milestones)

@@ -1,4 +1,4 @@
-"""A preset: for each column of the paper's tables that a budget can afford, the run that stands for it.
+"""A preset: for each column of the paper's tables that fits a budget, the run that reproduces it.
 
 Presets are TOML files with a `description` and one `[[column]]` for each pair of network and data set of the paper:
 
@@ -61,7 +61,7 @@ class Preset:
         )
 
     def claims(self, cell: Cell) -> bool:
-        """Whether `cell` is one of this preset's own runs, and not a changed one."""
+        """Whether `cell` is one of the runs of this preset, unchanged."""
         model = cell.model
         return any(
             column.cell(model.variant, model.groups, cell.seed).identity == cell.identity for column in self.columns

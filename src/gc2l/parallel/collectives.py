@@ -6,7 +6,7 @@ ranks, `rows` own rows and any further dimensions `...`:
     collective     own tensor   result          gradient of the result  gradient of the own tensor
     all-gather     (rows, ...)  (p rows, ...)   differs between ranks   reduce-scatter: the sum over the ranks of theirs
     all-to-all     (rows, ...)  (rows', ...)    own rows of it          all-to-all back
-    sum            (...)        (...), alike    alike on all ranks      that gradient itself, nothing travels
+    sum            (...)        (...), alike    alike on all ranks      that gradient itself, nothing is sent
 """
 
 from typing import Any

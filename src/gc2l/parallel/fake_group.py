@@ -1,4 +1,4 @@
-"""A process group with one real rank: its collectives return at once, with made-up channels of the other ranks."""
+"""A process group with one real rank: its collectives return at once, with synthetic channels of the other ranks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

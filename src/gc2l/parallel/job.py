@@ -1,4 +1,4 @@
-"""The job that `torchrun` starts: this process becomes one of its ranks."""
+"""A job started by `torchrun`, of which this process is one rank."""
 
 import contextlib
 import os

@@ -75,7 +75,7 @@ def layer_split_gradients(
     if rank > 0:
         part.register_forward_pre_hook(lambda _, inputs: (inputs[0].permute(0, 3, 1, 2),))
     if rank < ranks - 1:
-        part.register_forward_hook(lambda _, __, output: _travelling(output))
+        part.register_forward_hook(lambda _, __, output: _to_send(output))
     stage = PipelineStage(part, rank, ranks, torch.device(device))
     # One micro-batch: the paper's baseline does not pipeline.
     schedule = ScheduleGPipe(stage, n_microbatches=1, loss_fn=loss)
@@ -91,9 +91,9 @@ def layer_split_gradients(
     return differentiate
 
 
-def _travelling(output: Tensor) -> Tensor:
-    # Only contiguous tensors travel, and channels last is what they are as (N, H, W, channels). None below float32, for
-    # the pipeline allocates what it receives by a pass that autocast does not see.
+def _to_send(output: Tensor) -> Tensor:
+    # Only contiguous tensors can be sent; channels last ones are contiguous as (N, H, W, channels). At least float32,
+    # because the pipeline allocates its buffers by a pass outside autocast.
     return output.permute(0, 2, 3, 1).to(torch.promote_types(output.dtype, torch.float32)).contiguous()
 
 

@@ -118,7 +118,7 @@ def name_failed_collective(where: str) -> Iterator[None]:
         if isinstance(error, RankError):
             raise
         raise RankError(
-            f"rank {dist.get_rank()} of {dist.get_world_size()}: the {where} failed: {error}. {_roll_call(where)}"
+            f"rank {dist.get_rank()} of {dist.get_world_size()}: the {where} failed: {error}. {_describe_ranks(where)}"
         ) from error
 
 
@@ -136,8 +136,8 @@ def _layer(name: str) -> Iterator[None]:
         _current_layer.reset(token)
 
 
-def _roll_call(where: str) -> str:
-    """Report where this rank is, and list which others answer."""
+def _describe_ranks(where: str) -> str:
+    """Publish where this rank failed, and list which others answer."""
     here = dist.get_rank()
     silent = set(range(dist.get_world_size())) - {here}
     answers = []

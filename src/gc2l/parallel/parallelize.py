@@ -60,8 +60,8 @@ def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -
 def rank_share(network: nn.Module, ranks: int) -> nn.Module:
     """Replace the layers of `network`, in place, by those of the first of `ranks` ranks, without the other ranks.
 
-    What the others would send is made up, see `FakeProcessGroup`: such a network costs what a rank's share costs, but
-    computes other values. It serves to time one rank on hardware that cannot hold or run all of them. On the meta
+    The data of the others is synthetic, see `FakeProcessGroup`: such a network costs as much as the share of a rank,
+    but computes other values. It serves to time one rank on hardware that cannot hold or run all of them. On the meta
     device it costs no memory.
 
     Args:

@@ -3,7 +3,7 @@
 The lock is the kernel's (flock), not the existence of a file: the kernel releases it when the process dies, so no lock
 goes stale and no heartbeat is needed. Linux carries flock to the server of an NFS mount, where it holds across hosts
 and ends with the client's lease. A file system without flock gets filelock's marker file instead, with a warning; there
-a marker that a dead process of another host left has to be deleted by hand.
+a marker left by a dead process of another host must be deleted by hand.
 """
 
 import os

@@ -58,7 +58,7 @@ class Timing(Part):
 
 
 class ShareTime(Part):
-    """The step of one rank alone, with made-up data from the others; see `gc2l.parallel.rank_share`."""
+    """The step of one rank alone, with synthetic data in place of the others; see `gc2l.parallel.rank_share`."""
 
     work: Work
     time: Timing

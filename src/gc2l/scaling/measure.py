@@ -1,4 +1,4 @@
-"""Measure Table 2 on this machine: single ranks, ranks together, and the link between them."""
+"""Measure Table 2 on this machine: single ranks, all ranks jointly, and the collectives between them."""
 
 import statistics
 import tempfile
@@ -40,12 +40,12 @@ class Plan:
     """What to measure.
 
     Attributes:
-        shares: timed alone, on one thread or the GPU.
-        joint_runs: timed on all their ranks.
-        processes: ranks of this machine that are started.
-        link_bytes: that a rank receives in the collectives that are timed alone.
+        shares: networks of which one rank is timed alone, on one thread or the GPU.
+        joint_runs: networks that are timed on all their ranks.
+        processes: number of ranks to start on this machine.
+        link_bytes: bytes that a rank receives in each collective that is timed alone.
         planned: networks to predict.
-        passes: over the shares; a busy machine then slows a few steps of each, and not all of one.
+        passes: over the shares, so that a busy machine slows a few steps of each share and not all of one.
         rounds: steps of each share in a pass, after those that warm up. A joint run has as many as all passes.
     """
 

@@ -1,4 +1,4 @@
-"""Counting what a channel-parallel training step sends, on gloo processes of this machine, against the closed form."""
+"""Count what a channel-parallel training step sends, on local gloo processes, and compare with the closed form."""
 
 import tempfile
 from collections import Counter

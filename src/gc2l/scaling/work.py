@@ -1,4 +1,4 @@
-"""Count the work of one rank in a training step, on the meta device, where the widest networks need no memory."""
+"""Count the work of one rank in a training step, on the meta device, so that wide networks need no memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ SIDE = 32
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A WideResNet-depth-k of Table 2's kind on `ranks` ranks; attributes as in `gc2l.records.Work`."""
+    """A WideResNet-depth-k as in Table 2 on `ranks` ranks; attributes as in `gc2l.records.Work`."""
 
     depth: int = 28
     widen_factor: int
@@ -45,7 +45,7 @@ class Network:
         """The share of one rank; the whole network for ranks = 1.
 
         Raises:
-            ValueError: ranks that divide the layers: their shares differ.
+            ValueError: split="layers", where the shares of the ranks differ.
         """
         if self.split == "layers":
             raise ValueError("split='layers' has no share that stands for all; 'channels' has")
@@ -56,8 +56,8 @@ def count_work(network: Network, *, element: int = 4) -> Work:
     """Count what one rank computes and receives.
 
     Args:
-        network: which.
-        element: bytes of a number on the wire.
+        network: the network.
+        element: bytes of each number that is sent.
     """
     with torch.device("meta"):
         whole = network.build()

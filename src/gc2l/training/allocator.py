@@ -1,4 +1,4 @@
-"""Keeping freed memory in the process: activations are as large in every step, and the kernel's pages are slow."""
+"""Keep freed memory in the process, since every step needs as much again and new pages from the kernel are slow."""
 
 import ctypes
 import platform

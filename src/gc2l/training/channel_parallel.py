@@ -45,7 +45,7 @@ class ChannelParallelStrategy(ModelParallelStrategy):
         self._device_mesh = job.mesh
 
     def setup_environment(self) -> None:
-        """Tell Lightning device and rank."""
+        """Set device and ranks for Lightning."""
         assert self.accelerator is not None
         self.accelerator.setup_device(self.root_device)
         self.set_world_ranks()
@@ -132,7 +132,7 @@ class StepTraffic(pl.Callback):
 
 
 def prepare_ranks(cell: Cell, execution: Execution, job: Job) -> Execution:
-    """Check that all ranks can train `cell` together; the execution with what several ranks settle.
+    """Check that all ranks can train `cell` together; returns the execution with the defaults of several ranks.
 
     Raises:
         ValueError: ranks with different cells or executions, more data ranks than images in a batch, or compilation

@@ -117,7 +117,7 @@ class ImageClassifier(pl.LightningModule):
         self._epoch_started = time.perf_counter()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Stop if the step before went astray; looking one step late lets the device run ahead of the host."""
+        """Stop if the step before diverged; checking one step late lets the device run ahead of the host."""
         self._check_finite()
         # Another batch size would compile and be captured a second time, for one batch an epoch.
         self._full = len(batch[1]) == self.training_config.batch_size

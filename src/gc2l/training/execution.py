@@ -1,7 +1,7 @@
 """How a cell is executed: device, precision, compilation. None of it is part of the cell's identity.
 
-What is not asked for follows from the cell and from the class of the device (CPU, CUDA GPU, Apple GPU) alone, never
-from which CPU or GPU it is, or which compiler there is: such a choice would show in a run's numbers.
+Defaults depend only on the cell and the class of the device (CPU, CUDA GPU, Apple GPU), never on the model of the CPU
+or GPU or on the compiler: such a choice would change the numbers of a run.
 """
 
 import os
@@ -17,12 +17,12 @@ import torch
 from gc2l import records
 
 COMPILE_FROM_IMAGES = 100_000
-"""With compile unset, runs that see fewer training images than this are not compiled: they would not earn it back."""
+"""With compile unset, runs with fewer training images are not compiled: compilation would take more than it saves."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How to run; every "auto" or None is settled by `resolve`.
+    """How to run; `resolve` replaces every "auto" and None.
 
     Attributes:
         device: "auto" takes an accelerator when there is one.
@@ -32,8 +32,8 @@ class Execution:
             a CPU it gained GC and SC 1-4 % and made GC-2L and Shuffle slower, for a minute or more of compilation
             (results/bench/NOTES.md).
         cuda_graphs: whether a training step is replayed as one CUDA graph, which saves the time of launching its
-            kernels. By default it is on CUDA GPUs, unless it is compiled; a step that cannot be captured is taken as it
-            is. Not yet tried on a GPU.
+            kernels. By default it is on CUDA GPUs, unless it is compiled; a step that cannot be captured is launched
+            kernel by kernel. Not yet tried on a GPU.
         channels_last: whether images and weights are stored channels last; by default they are.
         threads: CPU threads, by default as many as torch takes, one a core unless $OMP_NUM_THREADS says otherwise.
             Sums are rounded in another order with another number, so the record names it.
@@ -67,7 +67,7 @@ class Execution:
         return self.device
 
     def resolve(self, training_images: int) -> records.Execution:
-        """Settle the open choices for a run that will see `training_images` images on this machine.
+        """The choices in effect for a run with `training_images` images on this machine.
 
         Raises:
             ValueError: a device that this machine lacks, a GPU without bfloat16 for precision "auto", a run that would

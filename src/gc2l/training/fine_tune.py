@@ -1,4 +1,4 @@
-"""Training a network that is there already, without records or checkpoints."""
+"""Train an existing network, without records or checkpoints."""
 
 from typing import Any
 

@@ -4,7 +4,7 @@ A graph repeats what was recorded, on the same memory. So every batch has to hav
 to step lies in tensors that are filled before the graph runs: images, labels and the learning rates. Random numbers of
 data are drawn outside; those that a network draws come from PyTorch's generator, which graphs know.
 
-None of this has run on a GPU yet. The tests hold it against the plain loop with a recorder of operations on a CPU.
+None of this has run on a GPU yet. The tests compare it with the plain loop, with a recorder of operations on a CPU.
 """
 
 import logging
@@ -64,11 +64,11 @@ class CudaGraphs:
 class GraphedStep:
     """A training step: gradients of a loss, and the optimizer's step. Captured after `WARM_UP_STEPS`, then replayed.
 
-    Where it cannot be captured, one line in the log says so, and every step is taken as it is.
+    Where it cannot be captured, one line in the log says so, and every step is launched kernel by kernel.
 
     Args:
         forward: from images (N, 3, H, W) and labels (N,) to the loss and whatever else is to be returned. Automatic
-            mixed precision is entered anew for each step: it keeps the weights that it has cast.
+            mixed precision must be entered in each step, because it caches the weights that it casts.
         optimizer: SGD with fused=True, which reads its learning rate from a tensor. Schedulers and checkpoints see
             numbers in its groups; a captured step has them rounded to float32.
         graphs: records.

@@ -1,4 +1,4 @@
-"""Where the curves go while a run is under way: CSV files always, Weights & Biases where it is installed."""
+"""Loggers of a run: CSV files always, Weights & Biases where it is installed."""
 
 import logging
 import math
@@ -48,9 +48,9 @@ def close_loggers(loggers: Iterable[Logger], status: Status) -> None:
 def report_to_sweep(
     cell: Cell, execution: Execution, *, curve: Sequence[Mapping[str, float]], status: Literal["finished", "diverged"]
 ) -> None:
-    """Tell the W&B sweep that handed out `cell` what is recorded of it, so that the sweep's table is complete.
+    """Report the record of `cell` to the W&B sweep that requested it, so that the table of the sweep is complete.
 
-    Nothing happens outside a sweep's agent: the run that made the record has told already.
+    Nothing happens outside the agent of a sweep: the run that made the record has already reported.
 
     Args:
         cell: a cell that is not trained again.
@@ -84,7 +84,7 @@ def _make_wandb_logger(cell: Cell, execution: Execution) -> WandbLogger | None:
         name=cell.slug,
         save_dir=folder,
         offline=mode == "offline",
-        # Offline W&B has nothing to tell but where the files are, in twenty lines.
+        # Offline, W&B prints twenty lines to say where its files are.
         settings={"silent": mode == "offline"},
         config={"preset": cell.preset, **cell.configuration()},
     )

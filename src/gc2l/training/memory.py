@@ -1,4 +1,4 @@
-"""Memory of one run: its peak, also when several runs follow each other in one process, and a shortage of it."""
+"""Peak memory of one run, also of several in one process, and advice when memory runs out."""
 
 import resource
 import sys
@@ -14,7 +14,7 @@ _RESET_PEAK = "5"  # see proc(5), /proc/pid/clear_refs
 
 
 def reset_peak_memory(device: str) -> None:
-    """Forget the peak so far; on a CPU this works on Linux only."""
+    """Reset the peak; on a CPU this works on Linux only."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         return
@@ -39,7 +39,7 @@ def peak_memory_bytes(device: str) -> int:
 
 @contextmanager
 def advise_on_memory(batch_size: int, device: str) -> Iterator[None]:
-    """Say of a run in the block that gets no more memory what there is to try.
+    """Raise an error with advice if the block runs out of memory.
 
     Raises:
         MemoryError: in place of what torch raises.

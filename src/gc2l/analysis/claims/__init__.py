@@ -1,4 +1,4 @@
-"""The paper's claims and what the evidence says of each: reproduced, contradicted, inconclusive or not yet tested.
+"""The paper's claims and the verdict on each: reproduced, contradicted, inconclusive or not yet tested.
 
 To add a claim, write its `Claim` into the file of its subject. The decision rules stand in `verdict.RULES`.
 """

@@ -1,4 +1,4 @@
-"""How well group convolutions can stand for a given standard convolution: best approximations of its weight.
+"""How well group convolutions approximate a given standard convolution: best approximations of its weight.
 
 `gc2l.ops.nearest` has the derivation, and the layers that attain these errors.
 """

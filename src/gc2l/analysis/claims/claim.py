@@ -1,4 +1,4 @@
-"""A claim, the evidence that it is judged by, and what is found."""
+"""A claim, the evidence for and against it, and the findings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ Convolution = tuple[str, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Deviation:
-    """How far two ways to compute the same layer differ, in float64.
+    """The difference between two ways of computing the same layer in float64.
 
     Attributes:
         name: the layer and the two ways.
         value: largest absolute difference, divided by the largest absolute value.
-        tolerance: what rounding explains.
+        tolerance: the largest difference that rounding explains.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Deviation:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """Everything that claims are judged by.
+    """The evidence for and against all claims.
 
     Attributes:
         presets: the scales, by name.
@@ -54,7 +54,7 @@ class Evidence:
     inference: InferenceRecord | None = None
 
     def scales(self, table: str) -> tuple["ScaleRuns", ...]:
-        """Every preset's column that stands for a column of `table` and has at least one record in it."""
+        """The columns of all presets that reproduce a column of `table` and have at least one record."""
         found = []
         for scale in self.index.scales(self.presets, table):
             printed = tuple(
@@ -92,13 +92,13 @@ class ScaleRuns:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What the evidence says of a claim at one scale.
+    """The result for a claim at one scale.
 
     Attributes:
         scale: None for a claim that needs no training, or that has no evidence at any scale.
         parts: the comparisons; empty when nothing could be compared.
         missing: what is needed before the claim can be tested, or tested in full; empty otherwise.
-        basis: in one word what parts without a scale rest on: "exact" computation, or "measured" times.
+        basis: of parts without a scale: "exact" for computed numbers, "measured" for times.
     """
 
     scale: Scale | None = None

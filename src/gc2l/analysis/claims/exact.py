@@ -1,4 +1,4 @@
-"""Claims that arithmetic decides, without training: A3, A5, B4."""
+"""Claims that need no training: A3, A5, B4."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ _PRINTED_EXTRA_PERCENT = {16: 10.3, 2: 0.5}
 
 
 def _a3(evidence: Evidence) -> tuple[Finding, ...]:
-    """The paper's bounds have one decimal, and so has the number that is held against them."""
+    """The paper's bounds have one decimal, and so does the number compared with them."""
     parts = []
     for groups, bound in _PRINTED_EXTRA_PERCENT.items():
         two_level, group = (evidence.parameters[NETWORK, variant, groups] for variant in ("gc2l", "gc"))

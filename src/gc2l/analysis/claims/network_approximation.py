@@ -1,6 +1,6 @@
-"""How well GC and GC-2L could stand for all layers of a trained network: measured once, kept as CSV.
+"""How well GC and GC-2L approximate the layers of a trained network: measured once, kept as CSV.
 
-The weights of the larger networks are not part of the repository. What is measured on them is, so that the claim A6 and
+The weights of the larger networks are not part of the repository. The measurements on them are, so that claim A6 and
 its figure follow from committed files.
 """
 

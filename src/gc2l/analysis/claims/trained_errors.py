@@ -1,4 +1,4 @@
-"""Claims that training runs decide: A1, A2, A4, B2, C1, C2, C3, D1, each a row of the comparisons that it makes."""
+"""Claims about training runs: A1, A2, A4, B2, C1, C2, C3, D1, each as the comparisons that test it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Claim A6: how well GC and GC-2L could stand for the layers of a trained standard network."""
+"""Claim A6: how well GC and GC-2L approximate the layers of a trained standard network."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean

@@ -1,4 +1,4 @@
-"""What a verdict is and how it is reached: pure functions from estimates to verdicts. `RULES` says it for readers."""
+"""Verdicts, as pure functions of estimates; `RULES` describes them for readers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from gc2l.analysis.statistics import Estimate
 from gc2l.records import CONFIDENCE, Interval
 
 MINIMUM_SEEDS = 3
-"""With fewer pairs of runs nothing that was trained is called reproduced or contradicted."""
+"""With fewer pairs of runs no claim about training is reproduced or contradicted."""
 
 RULES = (
     "Each scale (a preset's stand-in for one network and data set of the paper) has a verdict of its own. A claim "
@@ -39,7 +39,7 @@ RULES = (
 
 
 class Verdict(StrEnum):
-    """What the evidence says of a claim, or of one part of it."""
+    """The verdict on a claim, or on one part of it."""
 
     REPRODUCED = "reproduced"
     CONTRADICTED = "contradicted"
@@ -102,7 +102,7 @@ class Part:
 
 
 def exact_part(name: str, value: float, claimed: Claimed, unit: str, note: str = "") -> Part:
-    """A part whose number no chance plays a part in."""
+    """A part with a deterministic number."""
     verdict = decide_exactly(value, claimed)
     return Part(name=name, verdict=verdict, claimed=claimed, unit=unit, effect=value, note=note)
 
@@ -135,7 +135,7 @@ def decide(effect: Estimate, claimed: Claimed) -> Verdict:
 
 
 def decide_exactly(value: float, claimed: Claimed) -> Verdict:
-    """The verdict on a number that no chance plays a part in."""
+    """The verdict on a deterministic number."""
     return Verdict.REPRODUCED if claimed.holds(value) else Verdict.CONTRADICTED
 
 

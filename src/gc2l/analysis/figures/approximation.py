@@ -1,4 +1,4 @@
-"""Section 2 of the paper, computed: how well GC and GC-2L could stand for trained standard convolutions."""
+"""Section 2 of the paper, computed: how well GC and GC-2L approximate trained standard convolutions."""
 
 from collections.abc import Callable, Mapping, Sequence
 

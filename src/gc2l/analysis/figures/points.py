@@ -83,7 +83,7 @@ def reported(network: str, dataset: str) -> Source:
 def scales(
     columns: Sequence[tuple[str, str]], presets: Mapping[str, Preset], index: RunIndex
 ) -> Iterator[tuple[Scale, dict[tuple[str, int], tuple[Record, ...]]]]:
-    """Every preset's stand-in for one of these columns of the paper that has a run, with its runs by convolution."""
+    """The scales that reproduce one of these columns of the paper and have a run, with the runs by convolution."""
     for network, dataset in columns:
         for name, preset in presets.items():
             for column in preset.columns:

@@ -1,4 +1,4 @@
-"""How every figure looks, and how it becomes a file: one mark per variant, legible at its printed width."""
+"""The style of all figures and their output formats: one mark per variant, legible at the printed width."""
 
 import io
 import textwrap
@@ -66,7 +66,7 @@ _CAPTION_LETTERS_PER_INCH = 19.8
 
 @dataclass(frozen=True)
 class Mark:
-    """What tells a variant from the others, in colour and in greyscale."""
+    """The colour, marker and line style of a variant; distinct in greyscale too."""
 
     color: str
     marker: str

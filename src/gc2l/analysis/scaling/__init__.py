@@ -1,4 +1,4 @@
-"""Table 2 from the measurements of `gc2l.scaling`: what was measured, and a cost model that predicts the rest."""
+"""Table 2 from the measurements of `gc2l.scaling`: the measured times, and a cost model that predicts the others."""
 
 from gc2l.analysis.scaling.cost_model import LINKS, CostModel, Link, fit_cost_model
 from gc2l.analysis.scaling.least_squares import Range, fit_times

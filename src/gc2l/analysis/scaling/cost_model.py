@@ -1,12 +1,12 @@
-"""A cost model of the channel-parallel training step, fitted to the shares of one machine that were timed alone.
+"""A cost model of the channel-parallel training step, fitted to the step times of single ranks on one machine.
 
     device = a FLOPs + b numbers written + c parameters        host = d layers, or a constant
 
 On an accelerator the host launches while the device works, so a step is max(host, device + link). On a CPU one
 processor does both, so it is host + device + link. The link takes calls x latency + received bytes / bandwidth.
 
-Costs that the shares cannot tell apart are reported and widen the intervals; there is no prediction outside of the
-measured range.
+Costs that the shares do not distinguish are reported and widen the intervals; nothing is predicted outside the measured
+range.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from gc2l.analysis.scaling.least_squares import Array, Fit, Range, fit_terms, fi
 from gc2l.records import LinkTime, ScalingRecord, ShareTime, Work
 
 ALIKE = 1.05
-"""Two amounts whose ratio varies by no more than this over the shares cannot be told apart."""
+"""Two amounts whose ratio varies by no more than this factor over the shares are indistinguishable."""
 MARGIN = 1.1
 """A network may lie this far, in each amount, from a mixture of measured shares."""
 FEWEST_SHARES = 5
@@ -62,7 +62,7 @@ LINKS = (
     Link(name="NVLink 4", latency=10e-6, bandwidth=450e9),
     Link(name="100 Gb/s Ethernet", latency=40e-6, bandwidth=12.5e9),
 )
-"""Named links, by their makers' figures; nobody measured them here."""
+"""Links by the figures of their manufacturers; they were not measured here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class Term:
     """One cost of the model.
 
     Attributes:
-        members: keys of `AMOUNTS` that the term may be the cost of; the shares do not tell which.
+        members: keys of `AMOUNTS`; the shares do not show which of them causes the cost.
         units: of each member in one unit of the first, over the shares.
         rate: seconds per unit of the first; None where the shares do not show such a cost.
     """
@@ -82,16 +82,16 @@ class Term:
 
 @dataclass(frozen=True, kw_only=True)
 class CostModel:
-    """What a step costs on one machine.
+    """The cost of a training step on one machine.
 
     Attributes:
         terms: the costs, the host's first.
-        link: the one that was measured; None where no ranks ran together.
+        link: the measured one; None where no ranks ran jointly.
         fit: to the shares' times.
-        error_otherwise: like the fit's error, with the sum in place of the larger, or the other way round.
-        left_out: each share as the model predicts it that is fitted to the others, in their order; None where these do
-            not show the same costs.
-        shares: that it is fitted to.
+        error_otherwise: error of the fit with the sum in place of the maximum, or vice versa.
+        left_out: for each share the prediction of a model fitted to the others; None where these do not show the same
+            costs.
+        shares: the measurements that it is fitted to.
     """
 
     terms: tuple[Term, ...]
@@ -102,10 +102,10 @@ class CostModel:
     shares: tuple[ShareTime, ...] = field(repr=False)
 
     def predict(self, work: Work, link: Link = NO_LINK) -> Range:
-        """One step, with an interval that takes the link's times as they are.
+        """One step, with an interval that treats the times of the link as exact.
 
         Raises:
-            ValueError: the shares say nothing about such a network.
+            ValueError: the network is outside the measured range.
         """
         if reason := self.outside(work):
             raise ValueError(f"k={work.widen_factor}, n={work.groups} is outside of what was measured: {reason}")
@@ -120,14 +120,14 @@ class CostModel:
         return share.time.seconds <= host
 
     def outside(self, work: Work) -> str:
-        """Why nothing is predicted of `work`; empty inside of the measured range.
+        """Why nothing is predicted for `work`; empty inside the measured range.
 
         Inside is what lies within a factor `MARGIN` of a mixture of shares, a weighted geometric mean of their amounts.
         """
         most = max(share.work.layers for share in self.shares)
         if work.layers > most:
             return f"{work.layers} layers, at most {most} measured"
-        # What grows alike may differ here: the interval says how much that matters.
+        # Amounts proportional in the shares may differ here; the interval accounts for it.
         names = [term.members[0] for term in self.terms[1:]]
         target = np.log([float(AMOUNTS[name](work)) for name in names])
         points = np.log([[float(AMOUNTS[name](share.work)) for name in names] for share in self.shares])
@@ -183,7 +183,7 @@ def fit_cost_model(record: ScalingRecord) -> CostModel:
 
 
 def _alike(names: Sequence[str], works: Sequence[Work]) -> list[tuple[str, ...]]:
-    """The names of amounts, those together that grow alike over all works."""
+    """The names of amounts, grouped where they are proportional over all works."""
     groups: list[tuple[str, ...]] = []
     for name in names:
         for place, group in enumerate(groups):

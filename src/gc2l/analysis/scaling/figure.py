@@ -1,4 +1,4 @@
-"""Speed-up against n: what was measured of single ranks, and what the cost model predicts for Table 2's networks."""
+"""Speed-up against n: measured on single ranks, and predicted by the cost model for the networks of Table 2."""
 
 from collections.abc import Sequence
 
@@ -38,16 +38,16 @@ def speedup_against_groups(record: ScalingRecord) -> Figure:
     images = ", ".join(map(str, sorted({share.work.images for share in record.shares})))
     caption = (
         "Speed-up of a training step from SC to GC-2L with n groups on n ranks. Measured: one rank alone "
-        f"({machine}, {record.precision}, batch {images}), the other ranks' channels supplied, so that communication "
-        "takes no time; white: no longer than the host takes to launch a step. Ideal: a rank multiplies n^2 times less "
-        "than SC. "
+        f"({machine}, {record.precision}, batch {images}), with copies in place of the other ranks' channels, so that "
+        "communication takes no time; white: no longer than the host takes to launch a step. Ideal: a rank has 1/n^2 "
+        "of the multiplications of SC. "
     )
     caption += (
-        "The other panels are predictions with 95 % intervals, nothing in them was run: the step from a model fitted "
-        "to the measured ones, latency and bandwidth the links' nominal ones. Squares: the paper's ratios of training "
-        f"times (Table 2), whose SC took 1, 2 and 3 GPUs. Compared with {baseline_text(record.planned)}."
+        "The other panels are predictions with 95 % intervals, nothing in them was run: the step by a model fitted to "
+        "the measured ones, with nominal latency and bandwidth. Squares: the paper's ratios of training times "
+        f"(Table 2), whose SC took 1, 2 and 3 GPUs. Compared with {baseline_text(record.planned)}."
         if widths
-        else "For Table 2's own networks nothing is predicted, they lie outside of what was measured."
+        else "Nothing is predicted for the networks of Table 2, which are outside the measured range."
     )
     add_caption(figure, (caption,))
     return figure

@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 EXACT = 1e-9
 """Relative error that counts as none."""
 LEAST_WEIGHT = 1e-3
-"""A term that nowhere makes up more of a time than this is not seen."""
+"""A term whose share of every time is below this is not visible."""
 TOLERANCE = 1e-12
 STARTS = (0.0, 0.25, 0.5)
 """Quantiles of the times from which the host's is searched for."""
@@ -44,12 +44,12 @@ class Fit:
     """Rates that fit measured times.
 
     Attributes:
-        terms: places of the terms whose cost the times show, ascending; the others have no rate.
+        terms: indices of the terms that are visible in the times, ascending; the others have no rate.
         rates: seconds per unit, of each of `terms`.
         covariance: of the logarithms of `rates`.
         error: standard deviation of the relative errors, on `degrees` degrees of freedom.
         degrees: times less rates.
-        asynchronous: whether the longer of host and device counts, or their sum.
+        asynchronous: whether a time is the maximum of host and device, or their sum.
     """
 
     terms: tuple[int, ...]
@@ -78,7 +78,7 @@ class Fit:
         return Range(max(host.value, busy.value), max(host.low, busy.low), max(host.high, busy.high))
 
     def cost(self, terms: Iterable[int], lowest: Array, highest: Array) -> Range:
-        """The sum of the costs of `terms`; nothing, where none was seen."""
+        """The sum of the costs of `terms`; zero where none is visible."""
         rates = np.where(np.isin(self.terms, list(terms)), self.rates, 0.0)
         if not rates.any():
             return Range(0.0, 0.0, 0.0)
@@ -96,7 +96,7 @@ class Fit:
 
 
 def fit_times(amounts: Array, seconds: Array, *, asynchronous: bool) -> Fit:
-    """Fit with those terms that the times show: of all choices the one with the smallest corrected Akaike criterion.
+    """Fit the subset of terms with the smallest corrected Akaike criterion.
 
     Args:
         amounts: (N, terms), positive; the first term is the host's.
@@ -119,7 +119,7 @@ def fit_times(amounts: Array, seconds: Array, *, asynchronous: bool) -> Fit:
 
 
 def fit_terms(amounts: Array, seconds: Array, terms: tuple[int, ...], *, asynchronous: bool) -> Fit | None:
-    """Fit with exactly these terms; None where the times do not show each of them."""
+    """Fit exactly these terms; None where one of them is not visible in the times."""
     columns = amounts[:, list(terms)]
 
     def errors(logarithms: Array) -> Array:

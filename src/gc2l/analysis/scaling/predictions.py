@@ -1,4 +1,4 @@
-"""What the cost model predicts for the paper's Table 2: speed-ups from SC to GC-2L on n ranks."""
+"""Predictions of the cost model for Table 2: speed-ups from SC to GC-2L on n ranks."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Prediction:
 
     Attributes:
         widen_factor, groups: the network, GC-2L with n groups on n ranks.
-        outside: why nothing is predicted; else empty.
+        outside: why nothing is predicted; empty otherwise.
         step: of one rank, without the link; None outside.
         speedups: over SC on the same hardware, on one rank or split by layers, by the name of the link; SC's step is
             predicted, too. Empty outside.
@@ -81,7 +81,7 @@ def _predict(model: CostModel, work: Work, links: Sequence[Link], standard: Work
 
 
 def _ratio(before: Range, after: Range) -> Range:
-    """Both errors are taken as independent: the distances of the ends add up as squares of logarithms."""
+    """With independent errors: the distances of the ends, as logarithms, add in squares."""
     down = math.hypot(math.log(before.value / before.low), math.log(after.high / after.value))
     up = math.hypot(math.log(before.high / before.value), math.log(after.value / after.low))
     value = before.value / after.value

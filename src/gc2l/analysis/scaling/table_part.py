@@ -1,4 +1,4 @@
-"""A part of Table 2 as cells of text, and how parts are written."""
+"""A part of Table 2 as cells of text, and its output formats."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

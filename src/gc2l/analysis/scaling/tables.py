@@ -20,7 +20,7 @@ Columns = Mapping[str, Callable[[T], str]]
 
 
 def parts_of_table2(records: Sequence[ScalingRecord]) -> list[TablePart]:
-    """Parameters, measured steps of ranks together, of single ranks, and predictions, for every measured machine.
+    """Parameters, measured steps of joint runs and of single ranks, and predictions, for every measured machine.
 
     Raises:
         ValueError: no record.
@@ -82,8 +82,8 @@ def _together(record: ScalingRecord) -> TablePart:
     work = (_find(record.together, "gc2l", 2, 1) or record.together[0]).work
     title = f"Table 2 (b): measured, WRN-{work.depth}-{work.widen_factor}, batch {work.images}, {_machine(record)}"
     note = (
-        f"Medians of {record.together[0].time.repeats} steps of each, taken in turn; a step ends "
-        "when the last rank has ended it. An epoch is 50,000 images, computed from the step."
+        f"Medians of {record.together[0].time.repeats} steps of each, measured alternately; a step "
+        "ends when the last rank has finished it. An epoch is 50,000 images, computed from the step."
     )
     return _part(title, record.together, columns, (note,))
 
@@ -108,15 +108,15 @@ def _shares(record: ScalingRecord, model: CostModel) -> TablePart:
     errors = [found.value / seconds - 1 for seconds, found in compared]
     inside = sum(found.low <= seconds <= found.high for seconds, found in compared)
     notes = [
-        "From the other shares: what the model of part (d) says when it is fitted without this share: "
+        "From the other shares: the prediction of the model of part (d) when it is fitted without this share: "
         f"{_range(errors)} of the measured step, {inside} of {len(errors)} within their 95 % interval."
     ]
     if any(map(model.is_launch_bound, record.shares)):
         notes.append(
-            "Launch-bound: no longer than the host takes to launch a step, as far as the model can tell. The device "
-            "may need less time, so a ratio to such a step is only a bound."
+            "Launch-bound: by the model, no longer than the host takes to launch a step. The device may need less "
+            "time, so a ratio to such a step is only a bound."
         )
-    title = f"Table 2 (c): measured, one rank alone with the others' channels supplied, {_machine(record)}"
+    title = f"Table 2 (c): measured, one rank alone with copies in place of the others' channels, {_machine(record)}"
     return _part(title, record.shares, columns, notes)
 
 
@@ -131,11 +131,11 @@ def _costs(record: ScalingRecord, model: CostModel) -> TablePart:
     for term in model.terms:
         if len(term.members) > 1:
             notes.append(
-                f"The cost of {' and '.join(term.members)} cannot be told apart: they grow alike in every share. Where "
-                "they do not, intervals reach from the one reading to the other."
+                f"The costs of {' and '.join(term.members)} are indistinguishable: they are proportional in every "
+                "share. Where they are not, intervals cover both readings."
             )
         if term.rate is None:
-            notes.append(f"What {' or '.join(term.members)} cost is not seen: the other costs explain all steps.")
+            notes.append(f"The cost of {' or '.join(term.members)} is not visible: the other costs explain all steps.")
     if model.link is not None:
         notes.append(
             f"Link, fitted to collectives alone: {1e6 * model.link.latency:.0f} us a collective and "
@@ -143,7 +143,7 @@ def _costs(record: ScalingRecord, model: CostModel) -> TablePart:
         )
     columns: Columns[Term] = {
         "cost of one of the": lambda term: " or ".join(term.members),
-        "seconds": lambda term: f"{term.rate.value:.3g}" if term.rate else "not seen",
+        "seconds": lambda term: f"{term.rate.value:.3g}" if term.rate else "not visible",
         "95 % interval": lambda term: f"{term.rate.low:.3g} to {term.rate.high:.3g}" if term.rate else "",
     }
     return _part(f"Table 2 (d): costs fitted to part (c), {_machine(record)}", model.terms, columns, notes)
@@ -188,9 +188,9 @@ def _predictions(record: ScalingRecord, model: CostModel) -> TablePart:
     }
     title = f"Table 2 (d), PREDICTED: speed-up from SC to GC-2L on n ranks, ranks as in part (c), {_machine(record)}"
     notes = (
-        "Nothing in this part was run: a rank's step is the model's, with its 95 % interval; latency and bandwidth "
-        "are the links' nominal ones, nothing overlaps, and what the host takes to launch the collectives is left "
-        "out. Outside of the measured shares nothing is predicted.",
+        "Nothing in this part was run: the step of a rank is predicted by the model, with its 95 % interval; latency "
+        "and bandwidth of the links are nominal, nothing overlaps, and the time to launch the collectives is left "
+        "out. Nothing is predicted outside the measured range.",
         f"Compared with {baseline_text(record.planned)}; the paper's SC took 1, 2 and 3 GPUs.",
     )
     return _part(title, predict_speedups(model, record.planned), columns, notes)
