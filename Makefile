@@ -37,7 +37,7 @@ table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k: seeds 1..k, JO
 	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: table2
-table2: $(READY) ## Table 2, channel-parallel training: measured here once (about 10 minutes), then modelled
+table2: $(READY) ## Table 2, channel-parallel training: measured once (about 10 minutes), then modelled
 	@$(RUN) experiments/table2.py --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)
 
 .PHONY: table3
@@ -49,7 +49,7 @@ table4: $(READY) ## The same for Table 4, MobileNetV2
 	@$(RUN) experiments/table4.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: beyond
-beyond: $(READY) ## Compare SCC, overlapping and shuffled GC-2L at equal parameters, as PRESET has it: results/beyond/
+beyond: $(READY) ## Compare SCC, overlapping and shuffled GC-2L at equal parameters, at PRESET: results/beyond/
 	@$(RUN) experiments/beyond.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/beyond $(ARGS)
 
 .PHONY: ablations
@@ -77,7 +77,7 @@ figures: $(READY) ## Draw every figure from the records: results/figures/*.{svg,
 	@$(RUN) experiments/figures.py $(RUNS) $(APPROXIMATION) --output $(RESULTS)/figures $(ARGS)
 
 .PHONY: wire
-wire: $(READY) ## Bytes that channel-parallel training sends, measured and in closed form, per variant
+wire: $(READY) ## Bytes sent by channel-parallel training per variant, measured and in closed form
 	@$(RUN) experiments/wire.py $(ARGS)
 
 .PHONY: bench
@@ -89,7 +89,7 @@ edge: $(READY) ## Inference of one image side by side with other libraries: resu
 	@$(RUN) experiments/edge.py $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: claims
-claims: $(READY) ## Hold every claim of the paper against the records: results/claims.md and .json
+claims: $(READY) ## Judge every claim of the paper by the records: results/claims.md and .json
 	@$(RUN) experiments/claims.py $(RUNS) $(APPROXIMATION) --output $(RESULTS) $(ARGS)
 
 .PHONY: report
@@ -106,7 +106,7 @@ verify: $(READY) ## Check every committed result against the code, and test the 
 	@$(RUN) experiments/verify.py $(ARGS)
 
 .PHONY: weights
-weights: $(READY) ## Release the small final weights of mini, n = 16, that training left in .scratch
+weights: $(READY) ## Release the small final weights of mini, n = 16, from .scratch
 	@$(RUN) experiments/release_weights.py $(ARGS)
 
 .PHONY: test
@@ -114,11 +114,11 @@ test: check ## Everything CI runs: linters, types, the whole test suite
 	@$(RUN) -m pytest -n 2 --dist worksteal $(ARGS)
 
 .PHONY: torture
-torture: $(READY) ## Hours of faults: bit flips, kills, full disks, hostile files (SHARE=0.1: a tenth of the trials)
+torture: $(READY) ## Fault injection for hours: bit flips, kills, full disks, hostile files (SHARE=0.1: a tenth of the trials)
 	@$(RUN) -m pytest tests/faults --torture $(SHARE) $(ARGS)
 
 .PHONY: audit
-audit: ## Look up every pinned package among the known vulnerabilities (needs pypi.org)
+audit: ## Check every pinned package for known vulnerabilities (needs pypi.org)
 	@$(PYTHON) -m venv .scratch/audit
 	@.scratch/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
 	@.scratch/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict

@@ -167,7 +167,7 @@ def test_what_grows_alike_is_not_told_apart_and_widens_the_interval(record):
     text = " ".join(
         note for part in parts_of_table2([record.model_copy(update={"shares": shares})]) for note in part.notes
     )
-    assert "The cost of FLOPs and parameters cannot be told apart" in text
+    assert "The costs of FLOPs and parameters are indistinguishable" in text
 
 
 @pytest.mark.parametrize(
