@@ -116,14 +116,15 @@ def _received(shapes: list[LayerShape], ranks: int, images: int, element: int) -
 
 def _print_layers(network: str, n: int, images: int, element: int) -> None:
     table: dict[str, dict[str, int]] = defaultdict(dict)
-    for variant in VARIANTS:
+    variants = parallel_variants()
+    for variant in variants:
         for shape in _shapes(network, variant, n):
             traffic = network_traffic([shape], ranks=n, images=images, element=element)
             table[shape.layer][variant] = sum(one.volume for one in traffic)
     print(f"\nbytes of all collectives' tensors on one rank, forward and backward, n = p = {n}\n")
-    rows = [(layer, *(f"{found[variant]:,}" for variant in VARIANTS)) for layer, found in table.items()]
-    headers = ("layer", *(variant.label for variant in VARIANTS.values()))
-    print(tabulate(rows, headers, disable_numparse=True, colalign=("left", *["right"] * len(VARIANTS))))
+    rows = [(layer, *(f"{found[variant]:,}" for variant in variants)) for layer, found in table.items()]
+    headers = ("layer", *(VARIANTS[variant].label for variant in variants))
+    print(tabulate(rows, headers, disable_numparse=True, colalign=("left", *["right"] * len(variants))))
 
 
 if __name__ == "__main__":

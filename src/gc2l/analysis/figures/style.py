@@ -78,7 +78,8 @@ class Mark:
         return asdict(self)
 
 
-# The palette of Okabe and Ito, readable without red or green vision, less its yellow, too light for lines.
+# The palette of Okabe and Ito, readable without red or green vision, less its yellow, too light for lines; then three
+# colours of Paul Tol's muted palette, for further variants.
 _MARKS = (
     Mark("#000000", "D", (0, (1, 1.2))),
     Mark("#D55E00", "s", "--"),
@@ -87,6 +88,9 @@ _MARKS = (
     Mark("#CC79A7", "v", (0, (6, 1.5, 1, 1.5, 1, 1.5))),
     Mark("#E69F00", "P", (0, (3, 1))),
     Mark("#56B4E9", "X", (0, (8, 2))),
+    Mark("#882255", "p", (0, (4, 1, 1, 1))),
+    Mark("#44AA99", "*", (0, (2, 2))),
+    Mark("#999933", "h", (0, (10, 1, 1, 1))),
 )
 
 
