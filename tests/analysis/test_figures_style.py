@@ -28,7 +28,8 @@ def drawn(name, kind):
 
 def test_every_variant_has_its_own_colour_marker_and_line():
     for attribute in ("color", "marker", "linestyle"):
-        assert len({getattr(mark(variant), attribute) for variant in VARIANTS}) == len(VARIANTS)
+        assert len({getattr(one, attribute) for one in style._MARKS}) == len(style._MARKS)
+    assert len({mark(variant) for variant in VARIANTS}) == len(VARIANTS)
 
 
 def test_a_variant_looks_the_same_in_every_figure():
@@ -42,9 +43,9 @@ def test_a_variant_looks_the_same_in_every_figure():
 
 def test_a_new_variant_gets_the_next_mark_as_long_as_there_are_marks(monkeypatch):
     few = {name: VARIANTS[name] for name in list(VARIANTS)[:5]}
-    monkeypatch.setattr(style, "VARIANTS", few | {f"new{number}": VARIANTS["gc"] for number in range(4)})
-    assert mark("new0") not in [mark(variant) for variant in few]
     marks = len(style._MARKS)
+    monkeypatch.setattr(style, "VARIANTS", few | {f"new{number}": VARIANTS["gc"] for number in range(marks - 4)})
+    assert mark("new0") not in [mark(variant) for variant in few]
     with pytest.raises(ValueError, match=f"is number {marks + 1}, there are only {marks} marks"):
         mark(list(style.VARIANTS)[marks])
 
