@@ -48,17 +48,7 @@ class ShuffleGroupConv2d(Convolution):
         check_groups(in_channels, out_channels, groups)
         check_way(algorithm, GROUP_WAYS)
         super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
         self.algorithm = algorithm
         self.reset_parameters()

@@ -57,17 +57,7 @@ class SlidingChannelConv2d(Convolution):
         check_overlap(overlap)
         check_groups(in_channels, out_channels, groups)
         super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
         self.overlap = overlap
         self.reset_parameters()

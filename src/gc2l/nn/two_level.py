@@ -113,17 +113,7 @@ class TwoLevelGroupConv2d(Convolution):
         check_groups(in_channels, out_channels, groups)
         check_way(algorithm, OVERLAPPING_WAYS if overlap else TWO_LEVEL_WAYS)
         super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,
-            device,
-            dtype,
+            in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
         self.algorithm = algorithm
         self.coarse_channels = coarse_channels
