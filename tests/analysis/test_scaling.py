@@ -185,7 +185,7 @@ def test_what_grows_alike_is_not_told_apart_and_widens_the_interval(record):
 def test_outside_of_the_measured_range_nothing_is_predicted(record, work, reason):
     model = fit_cost_model(record)
     assert reason in model.outside(work)
-    with pytest.raises(ValueError, match=f"k={work.widen_factor}, n={work.groups} is outside of what was measured"):
+    with pytest.raises(ValueError, match=f"k={work.widen_factor}, n={work.groups} is outside the measured range"):
         model.predict(work)
 
 

@@ -57,7 +57,7 @@ def test_ranks_that_divide_the_layers_take_turns():
     assert split.own_parameters == split.parameters - 9 * 3 * 16 - norms - units
     assert split.collectives == 2  # an activation and its gradient
     assert split.received_bytes == 2 * 3 * 16 * PIXELS[16] * 4
-    with pytest.raises(ValueError, match="split='layers' has no share that stands for all"):
+    with pytest.raises(ValueError, match="split='layers' has no share that represents all ranks"):
         replace(whole, ranks=2, split="layers").build_share()
 
 

@@ -88,7 +88,7 @@ def read_runs(store: RunStore, data_root: Path) -> tuple[list[Run], Check]:
             record = read_record(path)
             cell = recorded_cell(record, data_root)
             if cell.configuration() != record.configuration:
-                raise ValueError(f"{path}: the code describes this cell otherwise: {cell.configuration()}")
+                raise ValueError(f"{path}: this code gives the cell another configuration: {cell.configuration()}")
             if store.path(cell) != path:
                 raise ValueError(f"{path} should be {store.path(cell)}")
             if record.test is not None:

@@ -48,7 +48,7 @@ class Network:
             ValueError: split="layers", where the shares of the ranks differ.
         """
         if self.split == "layers":
-            raise ValueError("split='layers' has no share that stands for all; 'channels' has")
+            raise ValueError("split='layers' has no share that represents all ranks; use split='channels'")
         return self.build() if self.ranks == 1 else rank_share(self.build(), self.ranks)
 
 

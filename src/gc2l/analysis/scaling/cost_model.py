@@ -108,7 +108,7 @@ class CostModel:
             ValueError: the network is outside the measured range.
         """
         if reason := self.outside(work):
-            raise ValueError(f"k={work.widen_factor}, n={work.groups} is outside of what was measured: {reason}")
+            raise ValueError(f"k={work.widen_factor}, n={work.groups} is outside the measured range: {reason}")
         return self.fit.predict(*self._amounts(work), link.seconds(work))
 
     def is_launch_bound(self, share: ShareTime) -> bool:
