@@ -66,8 +66,8 @@ def alternating_seconds(
         run()
     names = list(candidates)
     seconds: dict[str, list[float]] = {name: [] for name in names}
-    for turn in range(rounds):
-        for name in names if turn % 2 == 0 else reversed(names):
+    for number in range(rounds):
+        for name in names if number % 2 == 0 else reversed(names):
             seconds[name].append(seconds_of(candidates[name]))
     return seconds
 
