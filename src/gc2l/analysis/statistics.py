@@ -40,8 +40,7 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     mean = float(sample.mean())
     if sample.size == 1:
         return Estimate(value=mean, standard_error=None, interval=None, count=1)
-    standard_error = float(sample.std(ddof=1)) / sample.size**0.5
-    return _student(mean, standard_error, degrees=sample.size - 1, count=sample.size)
+    return _student(mean, float(stats.sem(sample)), degrees=sample.size - 1, count=sample.size)
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
@@ -77,8 +76,9 @@ def slope(x: Sequence[float], y: Sequence[float]) -> Estimate:
 
 
 def _student(value: float, standard_error: float, *, degrees: int, count: int) -> Estimate:
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees)) * standard_error
-    interval = Interval(low=value - half, high=value + half)
+    # Scaled here: scipy's own scale may not be zero.
+    low, high = (value + standard_error * float(end) for end in stats.t.interval(CONFIDENCE, degrees))
+    interval = Interval(low=low, high=high)
     return Estimate(value=value, standard_error=standard_error, interval=interval, count=count)
 
 
