@@ -6,7 +6,7 @@ from collections.abc import Callable
 from gc2l.cells import Cell
 from gc2l.parallel import Job
 from gc2l.records import Record, RunStore
-from gc2l.training import Execution, report_to_sweep, train
+from gc2l.training import Execution, remove_checkpoints, remove_recorded_checkpoints, report_to_sweep, train
 
 Train = Callable[[Cell, Execution], Record]
 
@@ -34,8 +34,11 @@ def run_cell(
             cell, waiting=lambda who: _log(f"{cell.slug} is being trained by {who}, waiting")
         ) as found:
             if found is None or retrain:
+                if found is not None:
+                    remove_recorded_checkpoints(cell, execution, [epoch.model_dump() for epoch in found.curve])
                 trained = train(cell, execution)
                 store.save(cell, trained)
+                remove_checkpoints(cell, execution)
                 return trained
         record = found
     report_to_sweep(cell, execution, curve=[epoch.model_dump() for epoch in record.curve], status=record.status)
