@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 import gc2l
-from gc2l.records.schema import Hardware
+from gc2l.records.schema import Hardware, plain_name
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 """The checkout that an editable install runs from; records name its commit."""
@@ -69,12 +69,12 @@ def usable_cores() -> int:
 
 def _describe_hardware(accelerator: str | None) -> Hardware:
     return Hardware(
-        platform=platform.platform(),
-        machine=platform.machine(),
-        processor=_processor(),
+        platform=plain_name(platform.platform()),
+        machine=plain_name(platform.machine()),
+        processor=plain_name(_processor()),
         cores=usable_cores(),
         memory_bytes=psutil.virtual_memory().total,
-        accelerator=accelerator,
+        accelerator=None if accelerator is None else plain_name(accelerator),
     )
 
 
