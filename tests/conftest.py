@@ -1,8 +1,13 @@
 """Settings of the whole suite."""
 
+import multiprocessing
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
+from warm_python import warm_python
 
 # Read when torch and matplotlib are first imported, also by the processes that tests start.
 os.environ["MPLBACKEND"] = "Agg"
@@ -19,3 +24,13 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("gc2l")
+
+# What tests start as "forkserver" is forked from a process that has imported these, which takes some 8 s of a core.
+multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.campaign.worker", "gc2l.scaling", "pytest"])
+
+
+@pytest.fixture(scope="session")
+def python() -> Iterator[Path]:
+    """In place of `sys.executable` where a test runs a whole program: an interpreter that has imported PyTorch."""
+    with warm_python() as program:
+        yield program

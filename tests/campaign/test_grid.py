@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import replace
@@ -177,14 +176,12 @@ def test_real_processes_survive_a_wrong_cell_and_one_without_memory(tmp_path):
     assert [record.identity for record in RunStore(tmp_path).all()] == [good.identity]
 
 
-def test_a_stopped_table_ends_its_processes_in_order(tmp_path):
+def test_a_stopped_table_ends_its_processes_in_order(python, tmp_path):
     command = [
-        *(sys.executable, str(ROOT / "experiments" / "table1.py"), "--seeds", "9", "--jobs", "2"),
+        *(str(python), str(ROOT / "experiments" / "table1.py"), "--seeds", "9", "--jobs", "2"),
         *("--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "tables")),
         *("--execution.scratch", str(tmp_path), "--execution.wandb", "disabled", "--execution.device", "cpu"),
     ]
-    # A test run started in the background ignores Ctrl-C, and so would all that it starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 300
     while len(list(tmp_path.glob("checkpoints/*/0001.ckpt"))) < 2:

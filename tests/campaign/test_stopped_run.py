@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +16,7 @@ EPOCHS = 24
 
 
 @pytest.fixture
-def started(tmp_path):
+def started(python, tmp_path):
     """Start the run, or continue it; it has its first epoch, or one more, before this returns."""
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
@@ -35,7 +34,7 @@ def started(tmp_path):
 
     def start(*, until_epoch: int) -> subprocess.Popen:
         command = [
-            *(sys.executable, str(ROOT / "experiments" / "train.py")),
+            *(str(python), str(ROOT / "experiments" / "train.py")),
             *("--convolution=gc-n16", "--model.width=1", f"--training.epochs={EPOCHS}", "--execution.device=cpu"),
             *(f"--runs={tmp_path / 'runs'}", f"--execution.scratch={tmp_path / 'scratch'}"),
         ]

@@ -26,7 +26,7 @@ PRESETS = ROOT / "experiments" / "presets"
 
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch):
+def checkout(python, tmp_path, monkeypatch):
     """A working folder as a checkout is, whose results are the test's."""
     for name in ("experiments", "sweeps"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -38,13 +38,13 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     # The agent looks for "python" there, as in an activated environment.
-    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PATH", f"{python.parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
 
 
 def wandb(*arguments: str, **environment: str) -> str:
     ended = subprocess.run(
-        [sys.executable, "-m", "wandb", *arguments],
+        ["python", "-m", "wandb", *arguments],
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -3,7 +3,6 @@ import os
 import runpy
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,17 +14,18 @@ TINY = ["--model.depth", "10", "--model.width", "1", "--execution.wandb", "disab
 
 def _command(folder: Path, *arguments: str) -> list[str]:
     scratch = ["--runs", str(folder / "runs"), "--execution.scratch", str(folder / "scratch")]
-    return [sys.executable, str(ROOT / "experiments" / "train.py"), *TINY, *scratch, *arguments]
+    return [str(ROOT / "experiments" / "train.py"), *TINY, *scratch, *arguments]
 
 
-def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
+def _run(python: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     environment = os.environ | {"COLUMNS": "200", "GC2L_DATA": str(folder / "data")}
-    return subprocess.run(_command(folder, *arguments), capture_output=True, text=True, env=environment, check=False)
+    command = [str(python), *_command(folder, *arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
-def test_a_cell_leaves_a_record_and_is_not_trained_twice(tmp_path):
+def test_a_cell_leaves_a_record_and_is_not_trained_twice(python, tmp_path):
     arguments = ("--model.variant", "gc2l", "--model.groups=4", "--training.epochs", "1", "--seed", "3")
-    first = _run(tmp_path, *arguments)
+    first = _run(python, tmp_path, *arguments)
     assert first.returncode == 0, first.stderr
     (path,) = (tmp_path / "runs").glob("*/*.json")
     assert path.parent.name == "custom"  # one epoch is not what the preset has
@@ -33,7 +33,7 @@ def test_a_cell_leaves_a_record_and_is_not_trained_twice(tmp_path):
     assert record["seed"] == 3
     assert record["configuration"]["model"]["variant"] == "gc2l"
     assert f"test error {record['test']['error_percent']:.2f} %" in first.stdout
-    again = _run(tmp_path, *arguments)
+    again = _run(python, tmp_path, *arguments)
     assert again.stdout == first.stdout
     assert json.loads(path.read_text()) == record
 
@@ -51,23 +51,21 @@ def test_a_cell_leaves_a_record_and_is_not_trained_twice(tmp_path):
 )
 def test_bad_input_is_told_without_a_traceback(arguments, message, tmp_path, monkeypatch, capsys):
     # In this process: a new one would take seconds to import what is not even used.
-    monkeypatch.setattr("sys.argv", _command(tmp_path, *arguments)[1:])
+    monkeypatch.setattr("sys.argv", _command(tmp_path, *arguments))
     monkeypatch.setattr("signal.signal", lambda *_: None)
     monkeypatch.setenv("GC2L_DATA", str(tmp_path / "data"))
     with pytest.raises(SystemExit) as ended:
-        runpy.run_path(_command(tmp_path)[1], run_name="__main__")
+        runpy.run_path(_command(tmp_path)[0], run_name="__main__")
     assert ended.value.code == 2
     told = " ".join(capsys.readouterr().err.replace("│", " ").split())
     assert message in told
     assert not list(tmp_path.glob("runs/**/*.json"))
 
 
-def test_ctrl_c_stops_cleanly_and_the_same_command_continues(tmp_path):
-    # A test run started in the background ignores Ctrl-C, and so would all that it starts.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+def test_ctrl_c_stops_cleanly_and_the_same_command_continues(python, tmp_path):
     epochs = 16
     arguments = ("--training.epochs", str(epochs))
-    running = subprocess.Popen(_command(tmp_path, *arguments), stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen([str(python), *_command(tmp_path, *arguments)], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not any(int(path.stem) >= 2 for path in tmp_path.glob("scratch/checkpoints/*/*.ckpt")):
         assert time.monotonic() < deadline, "no checkpoint"
@@ -80,7 +78,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_continues(tmp_path):
     assert "Traceback" not in errors
     kept = max(int(path.stem) for path in tmp_path.glob("scratch/checkpoints/*/*.ckpt"))
     assert 2 <= kept < epochs
-    ended = _run(tmp_path, *arguments)
+    ended = _run(python, tmp_path, *arguments)
     assert ended.returncode == 0, ended.stderr
     (path,) = (tmp_path / "runs").glob("*/*.json")
     assert [point["epoch"] for point in json.loads(path.read_text())["curve"]] == list(range(1, epochs + 1))

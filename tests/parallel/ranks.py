@@ -1,6 +1,5 @@
 """Run a function on several gloo processes of this machine."""
 
-import multiprocessing
 import os
 import pickle
 import tempfile
@@ -13,10 +12,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-
-# A rank that starts as a new interpreter imports torch's distributed packages for some 4 s of a core; these are
-# forked from a process that has imported them and done nothing else.
-multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.parallel", "pytest"])
 
 
 def run_on_ranks(function: Callable[..., Any], count: int, *args: Any, timeout_seconds: float = 300) -> list[Any]:
