@@ -29,6 +29,13 @@ settings.load_profile("gc2l")
 multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.campaign.worker", "gc2l.scaling", "pytest"])
 
 
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the package starts as new interpreters, forked in place of it."""
+    forkserver = multiprocessing.get_context("forkserver")
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method=None: forkserver)
+
+
 @pytest.fixture(scope="session")
 def python() -> Iterator[Path]:
     """In place of `sys.executable` where a test runs a whole program: an interpreter that has imported PyTorch."""

@@ -1,5 +1,6 @@
 """Every notebook, executed from top to bottom, and committed without what an execution leaves behind."""
 
+import json
 import logging
 import os
 import sys
@@ -16,13 +17,17 @@ SECONDS = 300  # for one cell, on a machine that does other things too
 
 
 @pytest.fixture
-def execute(tmp_path, monkeypatch):
+def execute(python, tmp_path, monkeypatch):
     """Execute a notebook with this interpreter and give it with its outputs."""
     monkeypatch.delenv("MPLBACKEND", raising=False)  # conftest's would draw no figure into the notebook
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY / "src"), os.environ.get("PYTHONPATH", "")]))
-    # Without the user's kernels "python3" is that of the running interpreter.
+    # The user's kernels have no part in it.
     for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / variable))
+    kernel = tmp_path / "JUPYTER_DATA_DIR" / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": command, "display_name": "Python", "language": "python"}))
     logging.getLogger("traitlets").setLevel(logging.ERROR)
 
     def run(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

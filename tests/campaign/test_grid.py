@@ -162,6 +162,7 @@ def test_an_execution_that_the_machine_has_not_is_refused_at_once(processes, tra
     assert not processes.started
 
 
+@pytest.mark.usefixtures("forked")
 def test_real_processes_survive_a_wrong_cell_and_one_without_memory(tmp_path):
     good = cell(epochs=1)
     wrong = cell(epochs=1, variant="gc", groups=3)

@@ -22,6 +22,14 @@ from gc2l.cells import Cell
 from gc2l.records import RunStore
 
 ROOT = Path(__file__).parents[2]
+# The client's command, whose agent would look for the end of a run only every 5 seconds.
+WANDB = """
+from wandb.cli.cli import cli
+from wandb.wandb_agent import Agent
+
+Agent.POLL_INTERVAL = 0.2
+cli(prog_name="wandb")
+"""
 PRESETS = ROOT / "experiments" / "presets"
 
 
@@ -30,6 +38,7 @@ def checkout(python, tmp_path, monkeypatch):
     """A working folder as a checkout is, whose results are the test's."""
     for name in ("experiments", "sweeps"):
         (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "wandb_client.py").write_text(WANDB)
     monkeypatch.chdir(tmp_path)
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
@@ -44,7 +53,7 @@ def checkout(python, tmp_path, monkeypatch):
 
 def wandb(*arguments: str, **environment: str) -> str:
     ended = subprocess.run(
-        ["python", "-m", "wandb", *arguments],
+        ["python", "wandb_client.py", *arguments],
         env=os.environ | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

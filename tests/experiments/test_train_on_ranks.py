@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +26,9 @@ RUN = [
 ]
 
 
-def _arguments(folder: Path, *arguments: str) -> list[str]:
+def _train(python: Path, folder: Path, *arguments: str) -> list[str]:
     folders = ["--runs", str(folder / "runs"), "--execution.scratch", str(folder / "scratch")]
-    return [str(SCRIPT), *RUN, *folders, *arguments]
+    return [str(python), str(SCRIPT), *RUN, *folders, *arguments]
 
 
 def _start(*command: str) -> subprocess.Popen[str]:
@@ -43,8 +42,8 @@ def _end(process: subprocess.Popen[str]) -> str:
     return output
 
 
-def _torchrun(*options: str) -> list[str]:
-    return [sys.executable, "-m", "torch.distributed.run", *options]
+def _torchrun(python: Path, *options: str) -> list[str]:
+    return [str(python), "-m", "torch.distributed.run", "--no-python", *options]
 
 
 def _only_record(folder: Path) -> Record:
@@ -57,15 +56,15 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(path)
 
 
-def test_two_nodes_train_what_one_process_trains(tmp_path, free_port):
+def test_two_nodes_train_what_one_process_trains(python, tmp_path, free_port):
     gently = ("--training.epochs", "1", "--training.learning-rate", "0.01")
-    _end(_start(sys.executable, *_arguments(tmp_path / "alone", *gently)))
+    _end(_start(*_train(python, tmp_path / "alone", *gently)))
     # Two agents with an address each, as on two hosts.
     nodes = [
         _start(
-            *_torchrun("--nnodes", "2", "--node-rank", str(node), "--nproc-per-node", "1"),
+            *_torchrun(python, "--nnodes", "2", "--node-rank", str(node), "--nproc-per-node", "1"),
             *("--master-addr", "127.0.0.1", "--master-port", str(free_port), "--local-addr", f"127.0.0.{node + 1}"),
-            *_arguments(tmp_path / "divided", "--parallel.channels", "2", *gently),
+            *_train(python, tmp_path / "divided", "--parallel.channels", "2", *gently),
         )
         for node in range(2)
     ]
@@ -93,10 +92,10 @@ def test_two_nodes_train_what_one_process_trains(tmp_path, free_port):
         assert rank.parameters == pytest.approx(one.parameters / 2, rel=1e-3)
 
 
-def test_a_preempted_rank_stops_without_waiting_for_the_others_and_the_job_resumes(tmp_path):
+def test_a_preempted_rank_stops_without_waiting_for_the_others_and_the_job_resumes(python, tmp_path):
     job = _start(
-        *_torchrun("--nproc-per-node", "2", "--max-restarts", "1"),
-        *_arguments(tmp_path, "--parallel.channels", "2", "--training.epochs", "100"),
+        *_torchrun(python, "--nproc-per-node", "2", "--max-restarts", "1"),
+        *_train(python, tmp_path, "--parallel.channels", "2", "--training.epochs", "100"),
     )
     stops = [(1, signal.SIGUSR1), (0, signal.SIGTERM)]
     deadline = time.monotonic() + 900  # on a busy machine each start takes a minute
@@ -106,7 +105,7 @@ def test_a_preempted_rank_stops_without_waiting_for_the_others_and_the_job_resum
             while _newest_epoch(tmp_path) <= kept:
                 assert job.poll() is None and time.monotonic() < deadline, "no further epoch"
                 time.sleep(0.05)
-            ranks = [next(_ranks_of(job.pid, str(number))) for number in range(2)]
+            ranks = [next(_ranks_of(tmp_path, str(number))) for number in range(2)]
             os.kill(ranks[rank], signum)
             while any(Path(f"/proc/{process}").exists() for process in ranks):
                 assert time.monotonic() < deadline, "a rank does not end"
@@ -121,15 +120,15 @@ def test_a_preempted_rank_stops_without_waiting_for_the_others_and_the_job_resum
     assert not re.search(r"\[rank\d\]: Traceback", output), output
 
 
-def test_a_killed_rank_ends_the_attempt_and_the_next_one_resumes(tmp_path):
+def test_a_killed_rank_ends_the_attempt_and_the_next_one_resumes(python, tmp_path):
     job = _start(
-        *_torchrun("--nproc-per-node", "2", "--max-restarts", "1"),
-        *_arguments(tmp_path, "--parallel.channels", "2", "--training.epochs", "3"),
+        *_torchrun(python, "--nproc-per-node", "2", "--max-restarts", "1"),
+        *_train(python, tmp_path, "--parallel.channels", "2", "--training.epochs", "3"),
     )
     checkpoints = tmp_path / "scratch" / "checkpoints"
     while not list(checkpoints.glob("*/0001.ckpt")) and job.poll() is None:
         time.sleep(0.1)
-    victim = next(_ranks_of(job.pid, "1"))
+    victim = next(_ranks_of(tmp_path, "1"))
     os.kill(victim, signal.SIGKILL)
     output = _end(job)
     # torchrun names the lost rank. The other one does, too, unless torchrun's SIGTERM comes first.
@@ -144,13 +143,15 @@ def _newest_epoch(folder: Path) -> int:
     return max((int(path.stem) for path in folder.glob("scratch/checkpoints/*/*.ckpt")), default=0)
 
 
-def _ranks_of(agent: int, rank: str) -> Iterator[int]:
-    """The children of torchrun's agent that have this rank (Linux)."""
-    for folder in Path("/proc").glob("[0-9]*"):
+def _ranks_of(folder: Path, rank: str) -> Iterator[int]:
+    """The processes that torchrun has started for this rank, with results in `folder` (Linux)."""
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == agent and f"RANK={rank}\0" in (folder / "environ").read_text():
-                yield int(folder.name)
+            if (
+                str(folder) in (process / "cmdline").read_text()
+                and f"\0RANK={rank}\0" in (process / "environ").read_text()
+            ):
+                yield int(process.name)
         except (OSError, ProcessLookupError):
             continue
 

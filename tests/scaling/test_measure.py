@@ -15,6 +15,7 @@ def _network(groups: int, ranks: int) -> Network:
     return Network(depth=10, widen_factor=1, variant=variant, groups=groups, ranks=ranks, images=2)
 
 
+@pytest.mark.usefixtures("forked")
 def test_measurements_are_recorded_and_read_back(tmp_path):
     lines = []
     plan = Plan(
@@ -56,7 +57,8 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
         read_scaling(tmp_path)
 
 
-def test_the_wire_is_counted(tmp_path):
+@pytest.mark.usefixtures("forked")
+def test_the_wire_is_counted():
     counts = {count.variant: count for count in count_wire((4,)).counts}
     assert all(count.equal for count in counts.values())
     # logits only: 3 images, 10 classes, 4 bytes
