@@ -1,7 +1,7 @@
+import multiprocessing
 import os
 import platform
 import resource
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,29 +11,27 @@ import torch
 
 from gc2l.training import allocator, memory
 
-SCRIPT = """
-import resource, sys
-import torch
-from gc2l.training.allocator import keep_freed_memory
-if sys.argv[1] == "keep":
-    assert keep_freed_memory()
-def faults():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for turn in range(12):
-    if turn == 8:
-        before = faults()
-    torch.ones(2**24)
-print(faults() - before)
-"""
+
+def in_a_process(function, *arguments):
+    """What it returns in a process that has asked nothing of its C library yet."""
+    with multiprocessing.get_context("forkserver").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def page_faults(keep: bool) -> int:
+    if keep:
+        assert allocator.keep_freed_memory()
+    for turn in range(12):
+        if turn == 8:
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
 def test_a_freed_block_is_used_again_without_page_faults():
-    faults = {
-        mode: int(subprocess.run([sys.executable, "-c", SCRIPT, mode], check=True, capture_output=True).stdout)
-        for mode in ("keep", "return")
-    }
-    assert faults["keep"] < faults["return"] / 4, faults
+    faults = {keep: in_a_process(page_faults, keep) for keep in (True, False)}
+    assert faults[True] < faults[False] / 4, faults
 
 
 @pytest.fixture
@@ -94,24 +92,20 @@ def test_the_peak_is_the_devices_or_what_the_system_tells(monkeypatch):
         assert memory.peak_memory_bytes("cpu") == peak
 
 
-PEAK_SCRIPT = """
-import torch
-from gc2l.training import peak_memory_bytes, reset_peak_memory
-from gc2l.training.allocator import keep_freed_memory
-assert keep_freed_memory()
-reset_peak_memory("cpu")
-before = peak_memory_bytes("cpu")
-torch.ones(2**27)
-grown = peak_memory_bytes("cpu") - before
-reset_peak_memory("cpu")
-print(grown, peak_memory_bytes("cpu") - before)
-"""
+def peaks() -> tuple[int, int]:
+    """By how much the peak grows with 512 MiB, and by how much it is then still larger in the next run."""
+    assert allocator.keep_freed_memory()
+    memory.reset_peak_memory("cpu")
+    before = memory.peak_memory_bytes("cpu")
+    torch.ones(2**27)
+    grown = memory.peak_memory_bytes("cpu") - before
+    memory.reset_peak_memory("cpu")
+    return grown, memory.peak_memory_bytes("cpu") - before
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be asked")
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak cannot be reset here")
 def test_kept_memory_is_no_part_of_the_next_runs_peak():
-    done = subprocess.run([sys.executable, "-c", PEAK_SCRIPT], check=True, capture_output=True)
-    grown, left = map(int, done.stdout.split())
+    grown, left = in_a_process(peaks)
     assert grown > 0.9 * 2**29
     assert left < 0.1 * 2**29

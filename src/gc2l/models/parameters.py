@@ -1,6 +1,7 @@
 """Counting parameters as the paper does."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import torch
 from torch import nn
@@ -36,11 +37,13 @@ def count_parameters(network: nn.Module, groups: int) -> ParameterCount:
 
 def paper_parameter_counts(rows: Iterable[ReportedRow]) -> dict[tuple[str, str, int], ParameterCount]:
     """Parameters of the paper's own networks, instantiated without memory, for each (network, variant, groups)."""
-    counts: dict[tuple[str, str, int], ParameterCount] = {}
-    for row in rows:
-        key = row.network, row.variant, row.groups
-        if key not in counts:
-            with torch.device("meta"):
-                network = build_model(paper_network(*key), PAPER_CLASSES[row.dataset])
-            counts[key] = count_parameters(network, row.groups)
-    return counts
+    return {
+        (row.network, row.variant, row.groups): _paper_count(row.network, row.variant, row.groups, row.dataset)
+        for row in rows
+    }
+
+
+@cache
+def _paper_count(network: str, variant: str, groups: int, dataset: str) -> ParameterCount:
+    with torch.device("meta"):
+        return count_parameters(build_model(paper_network(network, variant, groups), PAPER_CLASSES[dataset]), groups)
