@@ -3,7 +3,7 @@
 A new interpreter spends some 8 s of a core on importing PyTorch and Lightning, whatever the test is about.
 `warm_python` starts one process that has imported them. The program `python` that it yields is called as an interpreter
 is, and what it runs is forked from that process: with the program's arguments, environment, working folder and streams,
-in a session of its own. Signals are passed on, the exit status comes back, and who kills the program kills what it runs.
+in a session of its own. Signals are passed on, the exit status comes back; who kills the program kills what it runs.
 """
 
 import contextlib
