@@ -1,6 +1,7 @@
 """What was measured: one JSON file per training run. Nothing here imports torch; nothing else touches results/."""
 
 from gc2l.files import write_atomically
+from gc2l.records.coarse_level import CoarseLayer, CoarseLevelRecord, CoarseNetwork, read_coarse_level
 from gc2l.records.environment import Environment, describe_environment
 from gc2l.records.inference import InferenceRecord, InferenceTime, Refusal, read_inference
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
@@ -16,6 +17,9 @@ __all__ = [
     "CONFIDENCE",
     "WEIGHTS_LIMIT_BYTES",
     "Assignment",
+    "CoarseLayer",
+    "CoarseLevelRecord",
+    "CoarseNetwork",
     "Environment",
     "Epoch",
     "Execution",
@@ -44,6 +48,7 @@ __all__ = [
     "Work",
     "describe_environment",
     "keep_trials",
+    "read_coarse_level",
     "read_inference",
     "read_record",
     "read_scaling",
