@@ -1,4 +1,5 @@
 import logging
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ def test_the_environment_and_the_flag_decide_first(monkeypatch):
 
 
 def test_offline_runs_say_one_line_each(tmp_path, capfd):
-    for seed in (1, 2):  # Lightning's logger leaves $WANDB_MODE changed
+    for seed in (1, 2):
         own = replace(cell(), seed=seed)
         made = make_loggers(own, execution(tmp_path, wandb="auto"))
         made[1].log_metrics({"loss": 1.0}, step=1)
@@ -50,6 +51,7 @@ def test_offline_runs_say_one_line_each(tmp_path, capfd):
             rf"W&B: logged offline; to upload: wandb sync {tmp_path}/wandb/wandb/offline-run-\S+", told[0]
         )
         assert (Path(told[0].rpartition(" ")[2]) / "files").is_dir()
+        assert "WANDB_MODE" not in os.environ  # it would decide over the next run of this process
 
 
 def test_a_missing_wandb_disables_it_with_one_line(monkeypatch, tmp_path, caplog):

@@ -18,7 +18,7 @@ from gc2l.data import dataset_info
 from gc2l.training.execution import Execution
 
 PROJECT = "gc2l"
-OFFLINE = ("offline", "dryrun")  # the second is W&B's older name, which Lightning's logger sets for the process
+OFFLINE = ("offline", "dryrun")  # the second is W&B's older name
 Status = Literal["finished", "diverged", "stopped", "failed"]
 
 
@@ -83,7 +83,8 @@ def _make_wandb_logger(cell: Cell, execution: Execution) -> WandbLogger | None:
         project=PROJECT,
         name=cell.slug,
         save_dir=folder,
-        offline=mode == "offline",
+        # Lightning's offline=True would leave $WANDB_MODE changed, and with it every later run of the process offline.
+        mode=mode,
         # Offline, W&B prints twenty lines to say where its files are.
         settings={"silent": mode == "offline"},
         config={"preset": cell.preset, **cell.configuration()},
