@@ -25,8 +25,17 @@ settings.register_profile(
 )
 settings.load_profile("gc2l")
 
-# What tests start as "forkserver" is forked from a process that has imported these, which takes some 8 s of a core.
-multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.campaign.worker", "gc2l.scaling", "pytest"])
+PRELOADED = [
+    "gc2l.campaign.worker",
+    "gc2l.campaign.arguments",
+    "gc2l.scaling",
+    "pytest",
+    "torch.distributed.launcher.api",
+    "wandb",
+]
+"""What a process has imported from which tests fork others, by "forkserver" and `python`; it takes 8 s of a core."""
+
+multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
 
 
 @pytest.fixture

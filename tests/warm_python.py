@@ -1,15 +1,16 @@
 """A Python interpreter that has imported the package already, for tests of whole programs.
 
-A new interpreter spends some 8 s of a core on importing PyTorch and Lightning, whatever the test is about.
-`warm_python` starts one process that has imported them. The program `python` that it yields is called as an interpreter
-is, and what it runs is forked from that process: with the program's arguments, environment, working folder and streams,
-in a session of its own. Signals are passed on, the exit status comes back; who kills the program kills what it runs.
+A new interpreter spends some 8 s of a core on importing PyTorch and Lightning, whatever the test is about. The program
+`python` that `warm_python` yields is called as an interpreter is, and what it runs is forked from the process that has
+imported them (see `conftest.PRELOADED`): with the program's arguments, environment, working folder and streams, in a
+session of its own. Signals are passed on, the exit status comes back; who kills the program kills what it runs.
 """
 
+import atexit
 import contextlib
 import gc
-import importlib
 import json
+import multiprocessing
 import os
 import runpy
 import selectors
@@ -17,31 +18,33 @@ import shlex
 import signal
 import socket
 import struct
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
-PRELOADED = ("gc2l.campaign.run", "gc2l.campaign.arguments", "torch.distributed.launcher.api", "wandb")
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 NUMBER = struct.Struct("<q")
 
 
 @contextlib.contextmanager
 def warm_python() -> Iterator[Path]:
-    """Run the process until the context ends; yields the program."""
+    """Run programs until the context ends; yields the program that asks for them."""
     with tempfile.TemporaryDirectory(prefix="gc2l-") as folder:
         program, address = Path(folder, "python"), Path(folder, "socket")
-        call = [sys.executable, "-IS", __file__, "run", str(address)]
+        call = [sys.executable, "-IS", __file__, str(address)]
         program.write_text(f'#!/bin/sh\nexec {shlex.join(call)} "$@"\n')
         program.chmod(0o755)
-        command = [sys.executable, __file__, "serve", str(address)]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as server:
-            assert server.stdout.readline() == b"ready\n"
-            yield program
-            server.stdin.close()  # ends it
+        forkserver = multiprocessing.get_context("forkserver")
+        ours, other = forkserver.Pipe()
+        server = forkserver.Process(target=serve, args=(str(address), other))
+        server.start()
+        other.close()
+        assert ours.recv() == "ready"
+        yield program
+        ours.close()  # ends it
+        server.join()
 
 
 def run(address: str, arguments: list[str]) -> int:
@@ -62,33 +65,29 @@ def run(address: str, arguments: list[str]) -> int:
     return status
 
 
-def serve(address: str) -> list[str]:
-    """Fork a process for every request until standard input ends; returns in such a process, with its arguments."""
-    for name in PRELOADED:
-        importlib.import_module(name)
-    gc.freeze()  # what is collected would be copied
+def serve(address: str, owner: Connection) -> None:
+    """Fork a process for every request, until the other end of `owner` is closed."""
+    gc.freeze()  # what is looked through for garbage is copied
     running: dict[int, tuple[int, socket.socket]] = {}  # by pidfd: the process and who asked for it
     with selectors.DefaultSelector() as selector, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
         selector.register(listener, selectors.EVENT_READ)
-        selector.register(sys.stdin, selectors.EVENT_READ)
-        print("ready", flush=True)
+        selector.register(owner, selectors.EVENT_READ)
+        owner.send("ready")
         while True:
             for key, _ in selector.select():
-                if key.fileobj is sys.stdin:
+                if key.fileobj is owner:
                     for pid, _ in running.values():
                         os.kill(pid, signal.SIGKILL)
-                    os._exit(0)
-                elif key.fileobj is listener:
+                    return
+                if key.fileobj is listener:
                     connection, _ = listener.accept()
                     size, streams, _, _ = socket.recv_fds(connection, NUMBER.size, 3)
                     request = json.loads(_receive(connection, NUMBER.unpack(size)[0]))
                     pid = os.fork()
                     if pid == 0:
-                        connection.close()
-                        _become(streams, request)
-                        return request["arguments"]
+                        break
                     for stream in streams:
                         os.close(stream)
                     handle = os.pidfd_open(pid)
@@ -108,6 +107,16 @@ def serve(address: str) -> list[str]:
                     os.close(key.fd)
                     with contextlib.suppress(OSError), connection:
                         connection.sendall(NUMBER.pack(status))
+            else:
+                continue
+            break
+    connection.close()
+    owner.close()
+    _become(streams, request)
+    try:
+        call_python(request["arguments"])
+    finally:
+        atexit._run_exitfuncs()  # which a process of multiprocessing does not call by itself
 
 
 def _become(streams: list[int], request: dict) -> None:
@@ -146,6 +155,4 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 if __name__ == "__main__":
-    if sys.argv[1] == "run":
-        sys.exit(run(sys.argv[2], sys.argv[3:]))
-    call_python(serve(sys.argv[2]))
+    sys.exit(run(sys.argv[1], sys.argv[2:]))

@@ -23,8 +23,6 @@ from gc2l.cells import Cell
 from gc2l.parallel import Parallel, RankError, join_job
 from gc2l.records import Record, RunStore
 
-multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.campaign.run", "faults.runs", "pytest"])
-
 
 def start(function: Callable[..., Any], *arguments: Any) -> BaseProcess:
     """Start `function` in a new process, which ends with status 1 and a traceback in output.txt if it raises."""
