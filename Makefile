@@ -113,9 +113,15 @@ verify: $(READY) ## Check every committed result against the code, and test the 
 weights: $(READY) ## Release the small final weights of mini, n = 16, from .scratch
 	@$(RUN) experiments/release_weights.py $(ARGS)
 
+# One process more than the two cores that CI has: some tests wait for others' processes.
 .PHONY: test
 test: check ## Everything CI runs: linters, types, the whole test suite
-	@$(RUN) -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(RUN) -m pytest -n 3 --dist worksteal $(ARGS)
+
+.PHONY: test-quick
+test-quick: $(READY) ## What a change of the layers, cells or records breaks first, in under a minute
+	@$(RUN) -m ruff check .
+	@$(RUN) -m pytest -n 2 --dist worksteal tests/nn tests/cells tests/records tests/paper tests/test_architecture.py $(ARGS)
 
 .PHONY: torture
 torture: $(READY) ## Fault injection for hours: bit flips, kills, full disks: results/faults.json (SHARE=0.1: a tenth of the trials)
