@@ -13,6 +13,7 @@ LONGEST_FILE = 300
 # From the ground up. A room imports only rooms of lower floors, never a neighbour on its own.
 FLOORS = [
     {"gc2l"},  # the package itself: its version
+    {"names"},
     {"files", "variants"},
     {"paper"},
     {"cells"},
@@ -32,7 +33,7 @@ FLOORS = [
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # A record is read, and a table made, without torch: these rooms reach neither it nor a room that imports it.
-TORCH_FREE = {"gc2l", "files", "variants", "paper", "cells", "records", "analysis"}
+TORCH_FREE = {"gc2l", "names", "files", "variants", "paper", "cells", "records", "analysis"}
 HEAVY_PACKAGES = {"torch", "torchvision", "pytorch_lightning"}
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+from gc2l.names import unknown
+
 CoarseStart = Literal["fan_out", "fan_in", "zero"]
 """The start of the coarse level of GC-2L, see `gc2l.nn.TwoLevelGroupConv2d`."""
 
@@ -69,7 +71,7 @@ def check_variant(variant: str, groups: int) -> None:
         ValueError: an unknown variant, groups < 1, or "sc" with more than one group.
     """
     if variant not in VARIANTS:
-        raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(map(repr, VARIANTS))}")
+        raise unknown("variant", variant, VARIANTS)
     if groups < 1:
         raise ValueError(f"groups={groups} must be at least 1")
     if variant == "sc" and groups != 1:

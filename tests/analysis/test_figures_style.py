@@ -53,7 +53,7 @@ def test_a_new_variant_gets_the_next_mark_as_long_as_there_are_marks(monkeypatch
 def test_what_is_unknown_is_refused():
     with pytest.raises(ValueError, match="variant='dense' is unknown; choose one of 'sc', 'gc'"):
         mark("dense")
-    with pytest.raises(ValueError, match="file_format='gif' is unknown; choose one of svg, pdf, png"):
+    with pytest.raises(ValueError, match="file_format='gif' is unknown; choose one of 'svg', 'pdf', 'png'"):
         to_bytes(drawn("schematic", "empty"), "gif")
 
 

@@ -75,7 +75,8 @@ def test_unknown_variant():
     with pytest.raises(ValueError) as error:
         make_conv("gc3l", 4, 4, 3, groups=2)
     assert str(error.value) == (
-        f"variant='gc3l' is unknown; choose one of {', '.join(repr(name) for name in VARIANTS)}"
+        f"variant='gc3l' is unknown; choose one of {', '.join(repr(name) for name in VARIANTS)}; "
+        "did you mean 'gc2l' or 'gc'?"
     )
 
 

@@ -62,5 +62,5 @@ def test_tables_1_and_3_agree_where_they_overlap():
 
 
 def test_an_unknown_table_is_refused():
-    with pytest.raises(ValueError, match="table='table5' is unknown; choose one of table1"):
+    with pytest.raises(ValueError, match="table='table5' is unknown; choose one of 'table1'"):
         reported_rows("table5")

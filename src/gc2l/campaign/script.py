@@ -9,6 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from gc2l.cells import Preset, read_presets
+from gc2l.names import unknown
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 """Signals of schedulers before they take the machine, and of a terminal that closes; Ctrl-C is SIGINT."""
@@ -22,7 +23,7 @@ def find_preset(name: str, folder: Path) -> Preset:
     """
     presets = read_presets(folder)
     if name not in presets:
-        raise ValueError(f"preset={name!r} is unknown; choose one of {', '.join(map(repr, presets))}")
+        raise unknown("preset", name, presets)
     return presets[name]
 
 

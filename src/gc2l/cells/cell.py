@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from gc2l.names import unknown
 from gc2l.variants import VARIANTS, Assignment, CoarseStart, Start, check_variant
 
 Network = Literal["wide_resnet_cifar", "wide_resnet_imagenet", "mobilenet_v2"]
@@ -242,7 +243,7 @@ def configuration_hash(configuration: dict[str, Any]) -> str:
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
+        raise unknown(name, value, choices)
 
 
 # Presets come from files, where a number may be quoted or have a decimal point too many.

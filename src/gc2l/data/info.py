@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gc2l.names import unknown
+
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -68,5 +70,5 @@ def dataset_info(name: str) -> DatasetInfo:
         ValueError: an unknown name.
     """
     if name not in _DATASETS:
-        raise ValueError(f"data set {name!r} is unknown; choose one of {', '.join(map(repr, _DATASETS))}")
+        raise unknown("data.name", name, _DATASETS)
     return _DATASETS[name]

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from gc2l.names import unknown
 from gc2l.nn import Convolution, GroupConv2d, make_conv
 from gc2l.nn.convolution import arguments_of
 from gc2l.variants import VARIANTS, check_variant
@@ -87,7 +88,7 @@ def convert(
         TypeError: an option that the variant does not have. Nothing is replaced then.
     """
     if weights not in get_args(Weights):
-        raise ValueError(f"weights={weights!r} is unknown; choose one of {', '.join(map(repr, get_args(Weights)))}")
+        raise unknown("weights", weights, get_args(Weights))
     paths: dict[nn.Module, list[str]] = {}
     for name, part in module.named_modules(remove_duplicate=False):
         paths.setdefault(part, []).append(name)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
+from gc2l.names import unknown
 from gc2l.ops.geometry import Geometry
 
 _SETTINGS = (
@@ -214,7 +215,7 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
         ValueError: `value` is none of `choices`.
     """
     if value not in choices:
-        raise ValueError(f"{name}={value!r} is unknown; choose one of {', '.join(map(repr, choices))}")
+        raise unknown(name, value, choices)
 
 
 def standard_convolution(conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:

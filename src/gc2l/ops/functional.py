@@ -6,6 +6,7 @@ single images, empty batches, compilers, export and the transforms of `torch.fun
 
 from torch import Tensor
 
+from gc2l.names import unknown
 from gc2l.ops import coarse_products, dense_restriction, folded, fused, matrix_products, one_kernel, reference
 from gc2l.ops.autograd import GroupConvolution, TwoLevelConvolution
 from gc2l.ops.cuda import on_card
@@ -37,7 +38,7 @@ def check_way(way: str, known: tuple[str, ...]) -> None:
         ValueError: it is neither.
     """
     if way not in ("auto", *known):
-        raise ValueError(f"algorithm={way!r} is unknown; choose one of {', '.join(map(repr, ('auto', *known)))}")
+        raise unknown("algorithm", way, ("auto", *known))
 
 
 def group_conv(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, way: str) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from gc2l.names import unknown
 from gc2l.variants import VARIANTS
 
 TABLES = ("table1", "table2", "table3", "table4")
@@ -49,7 +50,7 @@ def reported_rows(table: str) -> tuple[ReportedRow, ...]:
         ValueError: a table that the paper does not have.
     """
     if table not in TABLES:
-        raise ValueError(f"table={table!r} is unknown; choose one of {', '.join(TABLES)}")
+        raise unknown("table", table, TABLES)
     with (files(__name__) / f"{table}.csv").open(encoding="utf-8") as stream:
         return tuple(_row(table, fields) for fields in csv.DictReader(stream))
 

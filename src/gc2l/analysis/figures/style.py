@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.typing import LineStyleType
 
+from gc2l.names import unknown
 from gc2l.records import Interval
 from gc2l.variants import VARIANTS
 
@@ -101,7 +102,7 @@ def mark(variant: str) -> Mark:
         ValueError: an unknown variant, or one for which no mark is left.
     """
     if variant not in VARIANTS:
-        raise ValueError(f"variant={variant!r} is unknown; choose one of {', '.join(map(repr, VARIANTS))}")
+        raise unknown("variant", variant, VARIANTS)
     place = list(VARIANTS).index(variant)
     if place >= len(_MARKS):
         raise ValueError(f"variant={variant!r} is number {place + 1}, there are only {len(_MARKS)} marks: add one")
@@ -189,7 +190,7 @@ def to_bytes(figure: Figure, file_format: str) -> bytes:
         ValueError: a format that is not in `FILE_FORMATS`.
     """
     if file_format not in FILE_FORMATS:
-        raise ValueError(f"file_format={file_format!r} is unknown; choose one of {', '.join(FILE_FORMATS)}")
+        raise unknown("file_format", file_format, FILE_FORMATS)
     stream = io.BytesIO()
     figure.savefig(stream, format=file_format, metadata=_METADATA[file_format])
     return stream.getvalue()

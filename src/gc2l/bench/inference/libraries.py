@@ -17,6 +17,7 @@ from gc2l.analysis.inference import LITERT, OURS, PUBLISHED, PYTORCH, TVM_DEFAUL
 from gc2l.bench.inference.case import Array, Case, Runner, Unsupported
 from gc2l.bench.inference.tflite import tflite_model
 from gc2l.edge import compile_for_inference
+from gc2l.names import unknown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +235,7 @@ def installed(names: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
     found, absent = {}, {}
     for name in names:
         if name not in LIBRARIES:
-            raise ValueError(f"library={name!r} is unknown; there are {', '.join(map(repr, LIBRARIES))}")
+            raise unknown("library", name, LIBRARIES)
         library = LIBRARIES[name]
         try:
             if find_spec(library.module) is None:
