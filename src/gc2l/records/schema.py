@@ -227,11 +227,11 @@ class Record(Part):
         numbers = [entry.epoch for entry in self.curve]
         if numbers != list(range(1, len(numbers) + 1)):
             raise ValueError(f"the curve's epochs are {numbers}, they must count 1, 2, 3, ...")
-        if self.assignment and [entry.epoch for entry in self.assignment] != numbers:
-            raise ValueError(f"assignment has the epochs {[e.epoch for e in self.assignment]}, the curve {numbers}")
         epochs = self.configuration["training"]["epochs"]
         if len(numbers) > epochs or (self.status == "finished" and len(numbers) < epochs):
             raise ValueError(f"the curve of a {self.status} run has {len(numbers)} epochs, training.epochs={epochs}")
+        if self.assignment and [entry.epoch for entry in self.assignment] != numbers:
+            raise ValueError(f"assignment has the epochs {[e.epoch for e in self.assignment]}, the curve {numbers}")
         return self
 
     @model_validator(mode="after")
