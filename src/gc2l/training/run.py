@@ -103,7 +103,7 @@ def train(
     reset_peak_memory(resolved.device)
     with advise_on_memory(cell.training.batch_size, resolved.device):
         message = _fit(trainer, module, data, lambda: _newest(folder, cell.identity, job))
-    ranks = () if job is None else describe_ranks(network, traffic.traffic, job, resolved.device)
+    ranks = () if job is None else describe_ranks(network, traffic.counts, job, resolved.device)
     weights = network.state_dict() if job is None else consolidate(network, job.mesh)
     if leads and message is None:
         save_weights(weights, weights_path(cell, execution))
