@@ -1,16 +1,22 @@
 """The compiled convolutions against plain loops over groups in float64, for shapes that nobody chose."""
 
+import ctypes
+import itertools
+import math
+from unittest import mock
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from gc2l.edge import kernel
+from gc2l.edge import copies, kernel, tiles
 from gc2l.edge.grouped import GroupedConvolution
 from gc2l.ops.geometry import Geometry
 
-HAS_LIBRARY = kernel.library() is not None
+needs_library = pytest.mark.skipif(kernel.library() is None, reason="no compiled library, or no AVX-512")
 TOLERANCE = 1e-5  # of sums of a few hundred float32 products
 
 
@@ -75,7 +81,7 @@ def convolutions(draw, most_filters=14):
     return of, numbers(draw(st.integers(1, 2)), of.c_in, draw(st.integers(10, 20)), draw(st.integers(10, 40)))
 
 
-@pytest.mark.skipif(not HAS_LIBRARY, reason="no compiled library, or no AVX-512")
+@needs_library
 @settings(deadline=None, max_examples=120)
 @given(convolutions(), st.integers(1, 3))
 def test_library_computes_the_definition(drawn, threads):
@@ -103,7 +109,7 @@ def test_tvm_computes_the_definition(blocking, drawn):
     assert error(TvmKernel(of, blocking)(x), group_by_group(of, x)) < TOLERANCE
 
 
-@pytest.mark.skipif(not HAS_LIBRARY, reason="no compiled library, or no AVX-512")
+@needs_library
 def test_library_keeps_infinities_and_nan_apart():
     weight = torch.eye(4)[:, :, None, None].reshape(2, 2, 4)[:, :, :2].reshape(4, 2, 1, 1).contiguous()
     of = GroupedConvolution(weight=weight, geometry=Geometry(groups=2), relu=True)
@@ -111,16 +117,86 @@ def test_library_keeps_infinities_and_nan_apart():
     assert torch.equal(kernel.CompiledKernel(of)(x).isnan(), of.formula(x).isnan())
 
 
-@pytest.mark.skipif(not HAS_LIBRARY, reason="no compiled library, or no AVX-512")
+@needs_library
 def test_an_image_smaller_than_the_kernel_is_named():
     of = GroupedConvolution(weight=torch.ones(2, 1, 3, 3), geometry=Geometry(groups=2))
     with pytest.raises(ValueError, match="2 x 5 pixels is smaller than the kernel"):
         kernel.CompiledKernel(of)(torch.ones(1, 2, 2, 5))
 
 
-def test_tiles_do_not_waste_filters():
-    assert kernel.filters_in_a_tile(10, 1024) == 10
-    assert kernel.filters_in_a_tile(40, 64) == 10
+# How the input is read: kernel, stride, padding, dilation, size.
+LAYOUTS = [
+    (copies.DIRECT, (1, 1), (1, 1), (0, 0), (1, 1), (7, 7)),
+    (copies.BY_ROW, (3, 3), (1, 1), (1, 1), (1, 1), (6, 32)),
+    (copies.BY_ROW, (2, 3), (3, 1), (0, 2), (2, 2), (11, 47)),
+    (copies.BY_COLUMN, (3, 3), (1, 1), (1, 1), (1, 1), (8, 8)),
+    (copies.BY_COLUMN, (3, 3), (2, 2), (1, 1), (1, 1), (32, 32)),
+    (copies.BY_COLUMN, (1, 1), (2, 2), (0, 0), (1, 1), (16, 16)),
+    (copies.BY_COLUMN, (4, 2), (3, 3), (2, 1), (1, 3), (9, 20)),
+    (copies.BY_COLUMN, (1, 1), (1, 5), (0, 0), (1, 1), (4, 90)),  # a vector takes from more than two runs of 16
+]
+
+
+@needs_library
+@pytest.mark.parametrize(("channels", "filters"), [(1, 1), (3, 29), (40, 14)])
+@pytest.mark.parametrize(("layout", "kernel_size", "stride", "padding", "dilation", "size"), LAYOUTS)
+def test_every_layout(layout, kernel_size, stride, padding, dilation, size, channels, filters):
+    geometry = Geometry(stride, padding, dilation, 2)
+    assert copies.copy_of(geometry, kernel_size, size, True).layout == layout
+    generator = torch.Generator().manual_seed(0)
+    weight, restriction = (torch.randn(2 * rows, channels, *kernel_size, generator=generator) for rows in (filters, 1))
+    coarse = torch.randn(2 * filters, 2, generator=generator)
+    of = GroupedConvolution(weight=weight, restriction=restriction, coarse=coarse, geometry=geometry)
+    x = torch.randn(1, 2 * channels, *size, generator=generator)
+    assert error(kernel.CompiledKernel(of)(x), group_by_group(of, x)) < TOLERANCE
+
+
+def test_copies_read_what_taps_see():
+    """By plain indexing, without the library: the number of each tap for each pixel of the output."""
+    for layout, kernel_size, stride, padding, dilation, size in LAYOUTS:
+        geometry = Geometry(stride, padding, dilation)
+        copy = copies.copy_of(geometry, kernel_size, size, True)
+        if layout != copies.BY_COLUMN:
+            continue
+        image = torch.arange(1.0, size[0] * size[1] + 1)
+        plane = []
+        for piece in np.frombuffer(copy.pieces.numpy(), copies.Piece):
+            for lane in range(tiles.LANES):
+                run, at = divmod(int(piece["from"][lane]), tiles.LANES)
+                place = int(piece["from"][lane]) if piece["many"] else int(piece["runs"][run % 2]) + at
+                readable = piece["many"] or piece["in_image"][run % 2] >> at & 1
+                assert readable or not piece["seen"] >> lane & 1
+                plane.append(float(image[place]) if piece["seen"] >> lane & 1 else 0.0)
+        assert len(plane) == copy.plane
+        seen = F.unfold(image.view(1, 1, *size), kernel_size, dilation, padding, stride)[0]  # (taps, pixels)
+        for tap, numbers in zip(copy.taps.tolist(), seen.tolist(), strict=True):
+            assert plane[tap : tap + len(numbers)] == numbers
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_tiles_fit_the_registers(copied):
+    for filters, vectors, terms in itertools.product((1, 2, 7, 10, 40, 161), (1, 4, 13, 64), (1, 90, 2880)):
+        blocks, parts = tiles.blocks_and_tiles(filters, vectors, terms, copied)
+        rows, width = math.ceil(filters / blocks), math.ceil(vectors / parts)
+        assert rows <= 14 and width <= 8 and rows * width + width + 1 <= 32
+        for count, cuts in ((filters, blocks), (vectors, parts)):
+            sizes = tiles.starts(count, cuts).diff()
+            assert sizes.sum() == count and sizes.min() >= 1 and sizes.max() - sizes.min() <= 1
+    assert tiles.blocks_and_tiles(10, 64, 1000, True)[0] <= 2  # not one filter at a time
+
+
+@pytest.mark.parametrize("can", [False, True])
+def test_a_library_that_the_processor_cannot_run_is_left_alone(can, monkeypatch):
+    fake = mock.MagicMock()
+    fake.gc2l_runs_here.return_value = int(can)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(kernel, "find_spec", lambda _: mock.Mock(origin="/somewhere/library.so"))
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: fake)
+    assert kernel.library.__wrapped__() is (fake if can else None)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert kernel.library.__wrapped__() is None
+    monkeypatch.setattr(kernel, "find_spec", lambda _: None)
+    assert kernel.library.__wrapped__() is None
 
 
 @pytest.mark.parametrize("blocking", ["pack", "row"])

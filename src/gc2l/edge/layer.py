@@ -76,18 +76,18 @@ class InferenceConv2d(nn.Module):
             TypeError: x is not float32 on the CPU.
             ValueError: another number of channels or dimensions, or an x with gradients.
         """
-        if x.dtype != torch.float32 or x.device.type != "cpu":
+        if x.dtype != torch.float32 or not x.is_cpu:
             raise TypeError(f"x is {x.dtype} on {x.device}; the network is compiled for float32 on the CPU")
-        if x.dim() not in (3, 4) or x.shape[-3] != self.in_channels:
-            raise ValueError(f"x has the shape {tuple(x.shape)}; it must be (N, {self.in_channels}, H, W) or without N")
+        shape = x.shape
+        if len(shape) not in (3, 4) or shape[-3] != self.in_channels:
+            raise ValueError(f"x has the shape {tuple(shape)}; it must be (N, {self.in_channels}, H, W) or without N")
         if x.requires_grad and torch.is_grad_enabled():
             raise ValueError("x requires gradients, which a compiled network has not: call it under torch.no_grad()")
-        return self._compute(x) if x.dim() == 4 else self._compute(x[None])[0]
-
-    def _compute(self, x: Tensor) -> Tensor:
+        if 0 in shape:
+            return self.convolution.formula(x)
         if self._kernel is None:
             self._kernel = _kernel_of(self.convolution, self.engine)
-        return self._kernel(x) if x.numel() else self.convolution.formula(x)
+        return self._kernel(x) if len(shape) == 4 else self._kernel(x[None])[0]
 
     def settings(self) -> dict[str, Any]:
         """What a file has to say of the layer beside its tensors."""

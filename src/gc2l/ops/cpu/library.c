@@ -1,4 +1,4 @@
-/* Whether this processor, and its operating system, can run the functions of float32.c and bfloat16.c. */
+/* Whether this processor, and its operating system, can run the functions for AVX-512 of both libraries. */
 
 int gc2l_runs_here(void) {
 #ifdef __x86_64__
