@@ -7,10 +7,12 @@ processor time. The libraries are optional, absent ones are named:
 
     pip install apache-tvm onnxruntime openvino ai-edge-litert flatbuffers ncnn MNN executorch
 
-The record is results/inference.json, the figure results/figures/inference_vs_groups.svg.
+The record is results/inference.json, the figure results/figures/inference_vs_groups.svg. A run that is stopped goes on
+where it was, with the same flags, commit, machine and libraries.
 """
 
 import sys
+import time
 from itertools import product
 from pathlib import Path
 
@@ -20,10 +22,10 @@ import tyro
 from gc2l.analysis.figures.inference import inference_against_groups
 from gc2l.analysis.figures.style import to_bytes
 from gc2l.analysis.inference import inference_tables
-from gc2l.bench.inference import LIBRARIES, installed, layer_cases, measure, network_case
+from gc2l.bench.inference import LIBRARIES, begun, installed, layer_cases, measure, network_case
 from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
-from gc2l.records import InferenceRecord, InferenceTime, Refusal, save_measurement, write_atomically
+from gc2l.records import save_measurement, write_atomically
 from gc2l.records.environment import describe_environment
 from gc2l.training.allocator import keep_freed_memory
 
@@ -33,20 +35,24 @@ QUICK_LAYERS = ("160->160 3x3 @32", "320->320 3x3 @16", "640->640 3x3 @8", "96->
 
 def main(
     quick: bool = False,
+    slow: bool = True,
     groups: tuple[int, ...] = (1, 2, 4, 8, 16),
     threads: tuple[int, ...] = (1, 2),
     libraries: tuple[str, ...] = tuple(LIBRARIES),
     turns: int = 9,
+    seconds: float = float("inf"),
     output: Path = Path("results"),
 ) -> int:
     """Measure, print, write.
 
     Args:
-        quick: four layers and the wide network, n = 1, 8, 16, without the libraries that take seconds for each case.
+        quick: four layers and the wide network, n = 1, 8, 16, without slow libraries.
+        slow: also libraries that take seconds for each case.
         groups: numbers of groups.
         threads: numbers of CPU threads.
         libraries: keys of `gc2l.bench.inference.LIBRARIES`.
         turns: how often the libraries take turns.
+        seconds: begin no case after so long; the next run goes on.
         output: folder of the record and the figure.
     """
     torch.manual_seed(0)
@@ -54,9 +60,10 @@ def main(
     keep_freed_memory()  # else every output is paged in anew
     found, absent = installed(libraries)
     if quick:
-        groups, turns = (1, 8, 16), min(turns, 7)
+        groups, turns, slow = (1, 8, 16), min(turns, 7), False
+    if not slow:
         for name in [name for name in found if LIBRARIES[name].slow]:
-            absent[name] = f"takes seconds for each case ({found.pop(name)}): without --quick"
+            absent[name] = f"takes seconds for each case ({found.pop(name)}): without --quick and --no-slow"
     for name, reason in absent.items():
         print(f"{name} left out: {reason}", file=sys.stderr)
     cases = [
@@ -73,24 +80,17 @@ def main(
         for variant in ("gc", "gc2l")
     ]
     environment = describe_environment(REPOSITORY)
-    times: list[InferenceTime] = []
-    refusals: list[Refusal] = []
+    record = begun(output / "inference.json", environment, found, absent)
+    started = time.perf_counter()
     for count, case in product(threads, cases):
+        if record.has(case.name, case.network, case.variant, case.groups, count):
+            continue
+        if time.perf_counter() - started > seconds:
+            print(f"stopped after {seconds:g} seconds: the same command goes on", file=sys.stderr)
+            break
         print(f"{count} threads: {case.name}, {case.variant}, n = {case.groups}", file=sys.stderr)
-        measured, refused = measure(case, list(found), count, turns, lambda line: print(line, file=sys.stderr))
-        times += measured
-        refusals += [one for one in refused if one not in refusals]
-        record = InferenceRecord(
-            commit=environment.commit,
-            dirty=environment.dirty,
-            versions=environment.versions,
-            hardware=environment.hardware,
-            clock="one thread: processor time; two: the wall's",
-            libraries=found,
-            absent=absent,
-            times=tuple(times),
-            refusals=tuple(refusals),
-        )
+        times, refusals = measure(case, list(found), count, turns, lambda line: print(line, file=sys.stderr))
+        record = record.with_case(times, refusals)
         save_measurement(record, output / "inference.json")  # after every case, should the run be stopped
     figure = inference_against_groups(record)
     write_atomically(output / "figures" / "inference_vs_groups.svg", to_bytes(figure, "svg"))

@@ -1,13 +1,16 @@
+import dataclasses
 import sys
 
 import pytest
 import torch
 from torch import nn
 
-from gc2l.bench.inference import LIBRARIES, installed, layer_cases, measure, network_case
+from gc2l.bench.inference import LIBRARIES, begun, installed, layer_cases, measure, network_case
 from gc2l.bench.inference import libraries as known
 from gc2l.bench.inference.case import Case
 from gc2l.edge import kernel
+from gc2l.records import Refusal, save_measurement
+from gc2l.records.environment import describe_environment
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +80,20 @@ def test_cases_are_the_grouped_layers_of_the_network():
         (16, 3, (1, 16, 32, 32)),
     ]
     assert network_case("wide_resnet_10_1", 8, "gc2l", 2).expected.shape == (1, 10)
+
+
+def test_a_stopped_run_goes_on_only_where_it_is_the_same(tmp_path):
+    environment, path = describe_environment(None), tmp_path / "inference.json"
+    found, absent = {"PyTorch NCHW": "torch"}, {"ncnn": "not installed"}
+    record = begun(path, environment, found, absent)
+    assert record.times == () and not record.has("small", "n", "gc", 2, 1)
+    times, refusals = measure(small(), list(found), 1, 2, print)
+    refused = Refusal(case="small", variant="gc", groups=2, library="ncnn", reason="no")
+    record = record.with_case(times, [*refusals, refused]).with_case([], [refused])
+    assert record.has("small", "n", "gc", 2, 1) and not record.has("small", "n", "gc", 2, 2)
+    assert record.refusals == (refused,)
+    save_measurement(record, path)
+    assert begun(path, environment, found, absent) == record
+    for other in (dataclasses.replace(environment, commit="other"), dataclasses.replace(environment, dirty=False)):
+        assert begun(path, other, found, absent).times == ()
+    assert begun(path, environment, {"PyTorch NCHW": "torch 1"}, absent).times == ()

@@ -1,5 +1,6 @@
 """The record of inference times: grouped layers and whole networks, by every library that is installed."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -71,6 +72,16 @@ class InferenceRecord(Measurement):
     absent: dict[str, str]
     times: tuple[InferenceTime, ...]
     refusals: tuple[Refusal, ...]
+
+    def has(self, case: str, network: str, variant: str, groups: int, threads: int) -> bool:
+        """Whether the case was measured."""
+        wanted = (case, network, variant, groups, threads)
+        return any((one.case, one.network, one.variant, one.groups, one.threads) == wanted for one in self.times)
+
+    def with_case(self, times: Iterable[InferenceTime], refusals: Iterable[Refusal]) -> "InferenceRecord":
+        """The record with a case more; a refusal is kept once for all numbers of threads."""
+        more = [one for one in refusals if one not in self.refusals]
+        return self.model_copy(update={"times": (*self.times, *times), "refusals": (*self.refusals, *more)})
 
 
 WRONG = 1e-4

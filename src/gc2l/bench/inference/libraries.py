@@ -188,11 +188,17 @@ def _executorch(case: Case, threads: int) -> Runner:
     exported = torch.export.export(case.module, (case.x,))
     lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()]).to_executorch()
     _unsafe_reset_threadpool(threads)
-    program = Runtime.get().load_program(lowered.buffer)
+    buffer = lowered.buffer
+    program = Runtime.get().load_program(buffer)
     method = program.load_method("forward")
     if method is None:
         raise Unsupported("it does not load the program")
-    return Runner(lambda: method.execute([case.x])[0], lambda y: y.numpy())
+    kept = buffer, program, method  # the method reads the memory of the others
+
+    def run() -> Any:
+        return kept[-1].execute([case.x])[0]
+
+    return Runner(run, lambda y: y.numpy())
 
 
 LIBRARIES: Mapping[str, Library] = MappingProxyType(
