@@ -56,6 +56,10 @@ beyond: $(READY) ## Compare SCC, overlapping and shuffled GC-2L at equal paramet
 conversion: $(READY) ## Convert trained networks with the nearest and with fresh weights: results/beyond/conversion.md
 	@$(RUN) experiments/conversion.py --output $(RESULTS)/beyond/conversion.md $(ARGS)
 
+.PHONY: coarse
+coarse: $(READY) ## What the coarse level of the released networks does, on the test images: results/coarse_level.json
+	@$(RUN) experiments/coarse_level.py --results $(RESULTS) $(ARGS)
+
 .PHONY: tables
 tables: $(READY) ## Write all tables again from the records, without training
 	@$(RUN) experiments/tables.py $(RUNS) --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)

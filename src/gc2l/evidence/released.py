@@ -1,11 +1,12 @@
 """Released weights of small networks: copied from a training run, loaded, and tested again."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors.torch import load, load_file, save
-from torch import nn
+from torch import Tensor, nn
 
 from gc2l.cells import Cell, DataConfig, ModelConfig, TrainingConfig
 from gc2l.data import dataset_info, make_data_module
@@ -93,17 +94,27 @@ def count_test_errors(network: nn.Module, cell: Cell) -> tuple[int, int]:
     """Wrong answers and images of the test set of `cell`, in float32 on the CPU, batches as in training.
 
     Raises:
+        FileNotFoundError: see `labelled_batches`.
+    """
+    errors = rows = 0
+    with torch.inference_mode():
+        for images, labels in labelled_batches(cell):
+            errors += int((network(images).argmax(dim=1) != labels).sum())
+            rows += len(labels)
+    return errors, rows
+
+
+def labelled_batches(cell: Cell) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images (N, 3, H, W), normalised, and labels of the test set of `cell`.
+
+    Raises:
         FileNotFoundError: the images are not under the cell's root; nothing is downloaded.
     """
     data = make_data_module(cell.data, batch_size=cell.training.batch_size, seed=cell.seed, channels_last=True)
     data.setup("test")
-    errors = rows = 0
-    with torch.inference_mode():
-        for batch in data.test_dataloader():
-            images, labels = data.on_after_batch_transfer(batch, 0)
-            errors += int((network(images).argmax(dim=1) != labels).sum())
-            rows += len(labels)
-    return errors, rows
+    for batch in data.test_dataloader():
+        images, labels = data.on_after_batch_transfer(batch, 0)
+        yield images, labels
 
 
 def _network(cell: Cell) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from gc2l.files import write_atomically
 from gc2l.records.assemble import make_record
+from gc2l.records.coarse_level import CoarseLayer, CoarseLevelRecord, CoarseNetwork, read_coarse_level
 from gc2l.records.environment import Environment, describe_environment
 from gc2l.records.inference import InferenceRecord, InferenceTime, Refusal, read_inference
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
@@ -15,6 +16,9 @@ from gc2l.records.wire import WireCount, WireRecord, read_wire
 __all__ = [
     "CONFIDENCE",
     "WEIGHTS_LIMIT_BYTES",
+    "CoarseLayer",
+    "CoarseLevelRecord",
+    "CoarseNetwork",
     "Environment",
     "Epoch",
     "Execution",
@@ -39,6 +43,7 @@ __all__ = [
     "Work",
     "describe_environment",
     "make_record",
+    "read_coarse_level",
     "read_inference",
     "read_record",
     "read_scaling",
