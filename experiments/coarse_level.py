@@ -1,4 +1,5 @@
-"""What the coarse level of the released GC-2L networks does: results/coarse_level.json and its figure.
+"""What the coarse level of the released GC-2L networks does: results/coarse_level.json, with
+results/tables/coarse_level.md and figures/coarse_level.svg.
 
 Measured on the test images, which have to be on this machine (GC2L_DATA).
 """
@@ -7,14 +8,12 @@ from pathlib import Path
 
 import tyro
 
-from gc2l.analysis.coarse_level import coarse_level_tables
-from gc2l.analysis.figures.coarse_level import coarse_level
-from gc2l.analysis.figures.style import to_bytes
 from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
 from gc2l.evidence import list_released, load_released
 from gc2l.evidence.coarse_level import measure_coarse_level
-from gc2l.records import CoarseLevelRecord, save_measurement, write_atomically
+from gc2l.evidence.publish import publish_coarse_level
+from gc2l.records import CoarseLevelRecord, save_measurement
 from gc2l.records.environment import describe_environment
 
 
@@ -22,7 +21,7 @@ def main(results: Path = Path("results")) -> int:
     """Measure, write, print.
 
     Args:
-        results: folder of the released weights, the record and the figure.
+        results: folder of the released weights, the record, the table and the figure.
     """
     found = [released for released in list_released(results) if released.cell.model.variant == "gc2l"]
     environment = describe_environment(REPOSITORY)
@@ -31,8 +30,7 @@ def main(results: Path = Path("results")) -> int:
         commit=environment.commit, dirty=environment.dirty, versions=environment.versions, networks=networks
     )
     save_measurement(record, results / "coarse_level.json")
-    write_atomically(results / "figures" / "coarse_level.svg", to_bytes(coarse_level(record), "svg"))
-    print(coarse_level_tables(record), end="")
+    print(publish_coarse_level(record, results / "tables", results / "figures"), end="")
     return 0
 
 

@@ -7,8 +7,8 @@ processor time. The libraries are optional, absent ones are named:
 
     pip install apache-tvm onnxruntime openvino ai-edge-litert flatbuffers ncnn MNN executorch
 
-The record is results/inference.json, the figure results/figures/inference_vs_groups.svg. A run that is stopped goes on
-where it was, with the same flags, commit, machine and libraries.
+The record is results/inference.json, with results/tables/inference.md and figures/inference_vs_groups.svg. A run that
+is stopped goes on where it was, with the same flags, commit, machine and libraries.
 """
 
 import sys
@@ -19,13 +19,11 @@ from pathlib import Path
 import torch
 import tyro
 
-from gc2l.analysis.figures.inference import inference_against_groups
-from gc2l.analysis.figures.style import to_bytes
-from gc2l.analysis.inference import inference_tables
 from gc2l.bench.inference import LIBRARIES, begun, installed, layer_cases, measure, network_case
 from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
-from gc2l.records import save_measurement, write_atomically
+from gc2l.evidence.publish import publish_inference
+from gc2l.records import save_measurement
 from gc2l.records.environment import describe_environment
 from gc2l.training.allocator import keep_freed_memory
 
@@ -53,7 +51,7 @@ def main(
         libraries: keys of `gc2l.bench.inference.LIBRARIES`.
         turns: how often the libraries take turns.
         seconds: begin no case after so long; the next run goes on.
-        output: folder of the record and the figure.
+        output: folder of the record, the table and the figure.
     """
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
@@ -92,9 +90,7 @@ def main(
         times, refusals = measure(case, list(found), count, turns, lambda line: print(line, file=sys.stderr))
         record = record.with_case(times, refusals)
         save_measurement(record, output / "inference.json")  # after every case, should the run be stopped
-    figure = inference_against_groups(record)
-    write_atomically(output / "figures" / "inference_vs_groups.svg", to_bytes(figure, "svg"))
-    print(inference_tables(record), end="")
+    print(publish_inference(record, output / "tables", output / "figures"), end="")
     return 0
 
 

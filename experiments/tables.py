@@ -7,8 +7,8 @@ import tyro
 
 from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
-from gc2l.evidence.publish import publish_table, publish_table2
-from gc2l.records import RunStore, read_scaling
+from gc2l.evidence.publish import publish_coarse_level, publish_inference, publish_table, publish_table2
+from gc2l.records import RunStore, read_coarse_level, read_inference, read_scaling
 
 PRESETS = Path(__file__).parent / "presets"
 TABLES = ("table1", "table3", "table4")
@@ -20,7 +20,7 @@ class Arguments:
 
     Attributes:
         runs: folder of the records.
-        measured: folder of what make table2 measured.
+        measured: folder of what make table2, make edge and make coarse measured.
         output: folder of the tables.
         figures: folder of the figures.
     """
@@ -39,6 +39,10 @@ def main() -> int:
         print(publish_table(table, presets, store, arguments.output))
     if scaling := read_scaling(arguments.measured / "table2"):
         print(publish_table2(scaling, arguments.output, arguments.figures))
+    if inference := read_inference(arguments.measured / "inference.json"):
+        print(publish_inference(inference, arguments.output, arguments.figures))
+    if coarse := read_coarse_level(arguments.measured / "coarse_level.json"):
+        print(publish_coarse_level(coarse, arguments.output, arguments.figures))
     return 0
 
 

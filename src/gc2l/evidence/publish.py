@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gc2l.analysis import FORMATS, comparison_table, to_terminal
+from gc2l.analysis.coarse_level import coarse_level_tables
 from gc2l.analysis.figures import FILE_FORMATS, to_bytes
+from gc2l.analysis.figures.coarse_level import coarse_level
+from gc2l.analysis.figures.inference import inference_against_groups
+from gc2l.analysis.inference import inference_tables
 from gc2l.analysis.scaling import TablePart, parts_of_table2, to_csv, to_latex, to_text
 from gc2l.analysis.scaling.figure import speedup_against_groups
 from gc2l.cells import Preset
 from gc2l.models import paper_parameter_counts
 from gc2l.paper import reported_rows
-from gc2l.records import RunStore, ScalingRecord, write_atomically
+from gc2l.records import CoarseLevelRecord, InferenceRecord, RunStore, ScalingRecord, write_atomically
 
 
 def publish_table(table: str, presets: Mapping[str, Preset], store: RunStore, folder: Path) -> str:
@@ -40,6 +44,26 @@ def publish_table2(records: Sequence[ScalingRecord], folder: Path, figures: Path
             path = figures / f"table2_speedup_{record.device}.{file_format}"
             write_atomically(path, to_bytes(figure, file_format))
     return to_text(parts, "simple")
+
+
+def publish_inference(record: InferenceRecord, folder: Path, figures: Path) -> str:
+    """Write what was measured of inference to folder/inference.md and its figure, and return it for the terminal."""
+    text = inference_tables(record)
+    write_atomically(folder / "inference.md", _as_page("Inference of one image on the CPU", record.commit, text))
+    write_atomically(figures / "inference_vs_groups.svg", to_bytes(inference_against_groups(record), "svg"))
+    return text
+
+
+def publish_coarse_level(record: CoarseLevelRecord, folder: Path, figures: Path) -> str:
+    """Write what was measured of the coarse level to folder/coarse_level.md and its figure, and return it."""
+    text = coarse_level_tables(record)
+    write_atomically(folder / "coarse_level.md", _as_page("The coarse level of trained networks", record.commit, text))
+    write_atomically(figures / "coarse_level.svg", to_bytes(coarse_level(record), "svg"))
+    return text
+
+
+def _as_page(title: str, commit: str, text: str) -> str:
+    return f"# {title}\n\nMeasured at commit {commit}.\n\n```text\n{text.rstrip()}\n```\n"
 
 
 def table2_texts(records: Sequence[ScalingRecord]) -> dict[str, str]:
