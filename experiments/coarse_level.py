@@ -10,22 +10,27 @@ import tyro
 
 from gc2l.campaign.run import REPOSITORY
 from gc2l.campaign.script import run_script
+from gc2l.cells import DataConfig
 from gc2l.evidence import list_released, load_released
 from gc2l.evidence.coarse_level import measure_coarse_level
 from gc2l.evidence.publish import publish_coarse_level
+from gc2l.evidence.released import recorded_cell
 from gc2l.records import CoarseLevelRecord, save_measurement
 from gc2l.records.environment import describe_environment
 
 
-def main(results: Path = Path("results")) -> int:
+def main(results: Path = Path("results"), data_root: Path = DataConfig().root) -> int:
     """Measure, write, print.
 
     Args:
         results: folder of the released weights, the record, the table and the figure.
+        data_root: folder of the data sets; nothing is downloaded.
     """
     found = [released for released in list_released(results) if released.cell.model.variant == "gc2l"]
     environment = describe_environment(REPOSITORY)
-    networks = tuple(measure_coarse_level(load_released(one.name, results), one.cell) for one in found)
+    networks = tuple(
+        measure_coarse_level(load_released(one.name, results), recorded_cell(one.record, data_root)) for one in found
+    )
     record = CoarseLevelRecord(
         commit=environment.commit, dirty=environment.dirty, versions=environment.versions, networks=networks
     )

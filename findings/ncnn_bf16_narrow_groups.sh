@@ -6,11 +6,11 @@
 # largest value:
 #
 #     groups  channels of each  float32   bf16 storage
-#          1                16  4.1e-06   3.0e-03
-#          2                 3  1.3e-07   2.0e+00
-#          2                 8  1.6e-07   5.3e+36
-#          4                 4  1.0e-07   1.0e+31
-#          4                10  3.5e-06   3.5e-06
+#          1                16  5.1e-06   2.3e-03
+#          2                 3  8.5e-08   5.9e+00
+#          2                 8  1.7e-07   5.1e+35
+#          4                 4  1.2e-07   1.6e+34
+#          4                10  4.4e-06   5.6e-06
 #
 # Exits with 0 as long as narrow groups are wrong and the others right.
 set -euo pipefail
