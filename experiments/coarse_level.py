@@ -19,17 +19,18 @@ from gc2l.records import CoarseLevelRecord, save_measurement
 from gc2l.records.environment import describe_environment
 
 
-def main(results: Path = Path("results"), data_root: Path = DataConfig().root) -> int:
+def main(results: Path = Path("results"), data_root: Path | None = None) -> int:
     """Measure, write, print.
 
     Args:
         results: folder of the released weights, the record, the table and the figure.
-        data_root: folder of the data sets; nothing is downloaded.
+        data_root: folder of the data sets, by default that of the variable GC2L_DATA.
     """
+    root = data_root or DataConfig().root
     found = [released for released in list_released(results) if released.cell.model.variant == "gc2l"]
     environment = describe_environment(REPOSITORY)
     networks = tuple(
-        measure_coarse_level(load_released(one.name, results), recorded_cell(one.record, data_root)) for one in found
+        measure_coarse_level(load_released(one.name, results), recorded_cell(one.record, root)) for one in found
     )
     record = CoarseLevelRecord(
         commit=environment.commit, dirty=environment.dirty, versions=environment.versions, networks=networks
