@@ -121,7 +121,7 @@ def test_costs_are_summed_by_preset_and_hardware():
 
 
 def test_it_says_so_when_there_is_no_record():
-    assert "rests on 0 recorded runs" in page_of([])
+    assert "made from 0 recorded runs" in page_of([])
 
 
 def test_a_browser_shows_it_without_errors(text, tmp_path):
