@@ -110,8 +110,8 @@ test: check ## Everything CI runs: linters, types, the whole test suite
 	@$(RUN) -m pytest -n 2 --dist worksteal $(ARGS)
 
 .PHONY: torture
-torture: $(READY) ## Hours of faults: bit flips, kills, full disks, hostile files (SHARE=0.1: a tenth of the trials)
-	@$(RUN) -m pytest tests/faults --torture $(SHARE) $(ARGS)
+torture: $(READY) ## Hours of faults: bit flips, kills, full disks: results/faults.json (SHARE=0.1: a tenth of the trials)
+	@$(RUN) -m pytest tests/faults --torture $(SHARE) --trials-record $(RESULTS)/faults.json $(ARGS)
 
 .PHONY: audit
 audit: ## Look up every pinned package among the known vulnerabilities (needs pypi.org)

@@ -1,4 +1,4 @@
-"""Update the numbers in README.md and results/README.md from the records; `make report` runs this."""
+"""Update the numbers in README.md, results/README.md and docs/faults.md from the records; `make report` runs this."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,13 @@ from gc2l.analysis.readme import (
     verdict_summary,
     verdict_table,
 )
+from gc2l.analysis.trials import trials_table
 from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
 from gc2l.evidence.exact import gather_evidence
 from gc2l.models import paper_parameter_counts
 from gc2l.paper import TABLES, reported_rows
-from gc2l.records import RunStore, write_atomically
+from gc2l.records import RunStore, read_trials, write_atomically
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -47,7 +48,7 @@ def main() -> int:
 
 
 def readmes(root: Path) -> dict[Path, str]:
-    """The READMEs as they should be."""
+    """These pages as they should be."""
     presets, results = read_presets(PRESETS), root / "results"
     records = RunStore(results / "runs").all()
     approximations = read_approximations(results / "approximation.csv")
@@ -65,6 +66,7 @@ def readmes(root: Path) -> dict[Path, str]:
             "coverage": coverage(list(tables.values())),
             "cost": cost_table(records),
         },
+        root / "docs" / "faults.md": {"trials": trials_table(read_trials(results / "faults.json").rows)},
     }
     texts = {}
     for path, contents in blocks.items():

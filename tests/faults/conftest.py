@@ -4,17 +4,46 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+
+from gc2l.records import Trials, describe_environment, keep_trials
+
+ROOT = Path(__file__).parents[2]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--torture", type=float, metavar="SHARE", help="this share of the long campaign's trials")
     parser.addoption("--row-seconds", type=float, default=3600, help="no more trials of a row after so long")
+    parser.addoption("--trials-record", type=Path, metavar="FILE", help="keep the table of the long campaign there")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    record = config.getoption("--trials-record", default=None)
+    if record is not None and not hasattr(config, "workerinput"):  # with xdist, the controller alone keeps it
+        config.pluginmanager.register(_Keeper(record))
+
+
+class _Keeper:
+    def __init__(self, record: Path) -> None:
+        self.record, self.environment = record, describe_environment(ROOT)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep a row as soon as it is there."""
+        for name, row in report.user_properties if report.when == "call" else []:
+            if name == "trials":
+                fault, trials, lost, seconds = row
+                about = {name: getattr(self.environment, name) for name in ("commit", "dirty", "versions", "hardware")}
+                made = datetime.now(UTC)
+                keep_trials(
+                    Trials(fault=fault, trials=trials, lost=lost, seconds=seconds, made=made, **about), self.record
+                )
 
 
 @dataclass
-class Trials:
+class Campaign:
     """Runs the trials of one test.
 
     Attributes:
@@ -44,14 +73,14 @@ class Trials:
                 trial(random.Random(f"{row} {number}"))
             except Exception as error:
                 lost.append(f"trial {number}: {type(error).__name__}: {error}")
-        self.record("trials", (row, wanted, len(lost)))
+        self.record("trials", (row, wanted, len(lost), time.monotonic() - begun))
         assert not lost, f"{len(lost)} of {wanted} trials of {row!r} were lost:\n" + "\n".join(lost[:5])
 
 
 @pytest.fixture
-def trials(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Trials:
+def trials(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Campaign:
     option = request.config.getoption
-    return Trials(option("--torture", default=None), option("--row-seconds", 3600), record_property)
+    return Campaign(option("--torture", default=None), option("--row-seconds", 3600), record_property)
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
@@ -62,7 +91,7 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
     skipped = [report.longrepr[2] for report in terminalreporter.stats.get("skipped", [])]
     terminalreporter.section("trials")
     terminalreporter.write_line(f"{'fault':70} {'trials':>7} {'held':>7} {'lost':>7}")
-    for row, count, lost in rows:
+    for row, count, lost, _ in rows:
         terminalreporter.write_line(f"{row:70} {count:7} {count - lost:7} {lost:7}")
     for reason in skipped:
         terminalreporter.write_line(f"not tried: {reason}")

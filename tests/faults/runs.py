@@ -20,7 +20,7 @@ from gc2l.campaign.run import run_cell, run_cell_on_ranks
 from gc2l.campaign.script import run_script
 from gc2l.cells import Cell
 from gc2l.parallel import Parallel, RankError, join_job
-from gc2l.records import RunStore
+from gc2l.records import Record, RunStore
 
 multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.campaign.run", "faults.runs", "pytest"])
 
@@ -44,6 +44,19 @@ def end(process: BaseProcess, seconds: float = 300) -> int:
 def run_alone(cell: Cell, folder: Path) -> None:
     """Train `cell` if it has no record."""
     run_cell(cell, RunStore(folder / "runs"), execution(folder))
+
+
+def run_until_record(after: bool, cell: Cell, folder: Path) -> None:
+    """`run_alone`, killed right before the record is kept, or right `after`."""
+    save = RunStore.save
+
+    def kill(store: RunStore, cell: Cell, record: Record) -> None:
+        if after:
+            save(store, cell, record)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    RunStore.save = kill  # type: ignore[assignment]
+    run_alone(cell, folder)
 
 
 def run_script_of(cell: Cell, folder: Path) -> None:

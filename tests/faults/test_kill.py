@@ -5,12 +5,15 @@ import time
 from pathlib import Path
 
 import pytest
-from faults.runs import die_at_call, end, run_alone, run_on_rank, start
+from faults.runs import die_at_call, end, run_alone, run_on_rank, run_until_record, start
 from safetensors.torch import load
 from small_run import cell, execution
 
+from gc2l.campaign import run as campaign
+from gc2l.campaign.run import run_cell
 from gc2l.files import read_checked
 from gc2l.records import RunStore
+from gc2l.training import ImageClassifier
 from gc2l.training.run import weights_path
 
 RUN = cell(epochs=3)
@@ -68,6 +71,60 @@ def test_killed_around_every_write(trials, whole, tmp_path):
         check(folder, expected)
 
     trials.run("SIGKILL right before or after a write: bit-identical weights, one record", trial, short=2, long=200)
+
+
+def test_killed_between_training_and_record(trials, whole, tmp_path, monkeypatch):
+    expected, _ = whole
+
+    def trial(rng):
+        folder = tmp_path / str(rng.random())
+        folder.mkdir()
+        after = rng.random() < 0.5
+        assert end(start(run_until_record, after, RUN, folder)) == -9
+        checkpoints = [path.name for path in sorted(folder.glob("checkpoints/*/*.ckpt"))]
+        assert checkpoints == ["0002.ckpt", "0003.ckpt"]
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageClassifier, "on_train_epoch_start", _trained_again)
+            run_alone(RUN, folder)
+        check(folder, expected)
+
+    trials.run("SIGKILL between training and record: nothing is trained again", trial, short=1, long=100)
+
+
+def _trained_again(module: ImageClassifier) -> None:
+    raise AssertionError(f"epoch {module.current_epoch} again")
+
+
+def test_retraining_does_not_take_up_the_run_of_the_record(tmp_path, monkeypatch):
+    run, store, epochs = cell(epochs=2), RunStore(tmp_path / "runs"), []
+    start = ImageClassifier.on_train_epoch_start
+
+    def counted(self):
+        epochs.append(self.current_epoch)
+        if self.current_epoch == stop:
+            raise KeyboardInterrupt
+        start(self)
+
+    monkeypatch.setattr(ImageClassifier, "on_train_epoch_start", counted)
+    stop = None
+    with monkeypatch.context() as patch:
+        patch.setattr(campaign, "remove_checkpoints", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_cell(run, store, execution(tmp_path))
+    recorded = store.find(run)
+    assert recorded is not None and len(list(tmp_path.glob("checkpoints/*/*.ckpt"))) == 2
+    stop = 1
+    with pytest.raises(KeyboardInterrupt):
+        run_cell(run, store, execution(tmp_path), retrain=True)
+    stop = None
+    again = run_cell(run, store, execution(tmp_path), retrain=True)
+    assert epochs == [0, 1, 0, 1, 1], "the record's run is not continued, the stopped one is"
+    assert again.curve != recorded.curve and again.test == recorded.test
+    assert not list(tmp_path.glob("checkpoints/*"))
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_one_of_two_ranks_killed(trials, tmp_path):

@@ -89,7 +89,8 @@ def test_a_stopped_run_continues_to_the_same_curve(schedule, tmp_path, monkeypat
     assert epochs == [2]
     assert _losses(resumed) == _losses(whole)
     assert [point.learning_rate for point in resumed.curve] == [point.learning_rate for point in whole.curve]
-    assert not list((tmp_path / "stopped" / "checkpoints").glob("*/*.ckpt"))
+    assert train(run, execution(tmp_path / "stopped")).curve == resumed.curve
+    assert epochs == [2], "an outcome that was not kept is there again without training"
 
 
 def test_an_unreadable_checkpoint_is_named_kept_and_passed_over(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from gc2l.data import dataset_info
 from gc2l.evidence.released import count_test_errors
 from gc2l.models import build_model, convert
 from gc2l.models.conversion import Weights
-from gc2l.training import Execution, fine_tune, renew_statistics, train
+from gc2l.training import Execution, fine_tune, remove_checkpoints, renew_statistics, train
 from gc2l.training.run import weights_path
 
 LEARNING_RATE = 0.02
@@ -42,6 +42,7 @@ def trained_network(cell: Cell, execution: Execution) -> nn.Module:
     path = weights_path(cell, execution)
     if not path.exists():
         train(cell, execution)
+        remove_checkpoints(cell, execution)
     network = build_model(cell.model, dataset_info(cell.data.name).num_classes)
     network.load_state_dict(load_file(path))
     return network

@@ -7,7 +7,14 @@ from pathlib import Path
 from gc2l.cells import Cell
 from gc2l.parallel import Job
 from gc2l.records import Record, RunStore, describe_environment, make_record
-from gc2l.training import Execution, Outcome, report_to_sweep, train
+from gc2l.training import (
+    Execution,
+    Outcome,
+    remove_checkpoints,
+    remove_recorded_checkpoints,
+    report_to_sweep,
+    train,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 """The checkout that an editable install runs from; records name its commit."""
@@ -39,10 +46,13 @@ def run_cell(
             cell, waiting=lambda who: _tell(f"{cell.slug} is being trained by {who}, waiting")
         ) as found:
             if found is None or retrain:
+                if found is not None:
+                    remove_recorded_checkpoints(cell, execution, [epoch.model_dump() for epoch in found.curve])
                 # Before training: the code may be edited during a long run.
                 environment = describe_environment(REPOSITORY)
                 trained = make_record(cell, train(cell, execution), environment=environment)
                 store.save(cell, trained)
+                remove_checkpoints(cell, execution)
                 return trained
         record = found
     report_to_sweep(cell, execution, curve=[epoch.model_dump() for epoch in record.curve], status=record.status)

@@ -126,7 +126,8 @@ def check_data(runs: Iterable[Run]) -> Check:
 
 def measured_files(folder: Path) -> list[Path]:
     """What was measured and is no run, below the folder of the results."""
-    single = [path for path in (folder / "approximation.csv", folder / "wire.json") if path.exists()]
+    names = ("approximation.csv", "faults.json", "wire.json")
+    single = [path for path in (folder / name for name in names) if path.exists()]
     return [*single, *sorted(folder.glob("bench/*.json")), *sorted(folder.glob("table2/*.json"))]
 
 

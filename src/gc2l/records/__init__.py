@@ -9,6 +9,7 @@ from gc2l.records.measurement import Measurement, save_measurement
 from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, Split, Timing, Work, read_scaling
 from gc2l.records.schema import Epoch, Execution, Hardware, Record, Score
 from gc2l.records.store import RunStore, read_record
+from gc2l.records.trials import Trials, TrialsRecord, keep_trials, read_trials
 from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder
 from gc2l.records.wire import WireCount, WireRecord, read_wire
 
@@ -33,15 +34,19 @@ __all__ = [
     "ShareTime",
     "Split",
     "Timing",
+    "Trials",
+    "TrialsRecord",
     "WeightsFolder",
     "WireCount",
     "WireRecord",
     "Work",
     "describe_environment",
+    "keep_trials",
     "make_record",
     "read_inference",
     "read_record",
     "read_scaling",
+    "read_trials",
     "read_wire",
     "save_measurement",
     "wilson_interval",

@@ -17,10 +17,10 @@ class Measurement(Part):
     versions: dict[str, str]
 
 
-Kind = TypeVar("Kind", bound=Measurement)
+Kind = TypeVar("Kind", bound=Part)
 
 
-def save_measurement(measurement: Measurement, path: Path) -> None:
+def save_measurement(measurement: Part, path: Path) -> None:
     """Write it as JSON, with its SHA-256 beside it, in place of an older one."""
     write_checked(path, measurement.model_dump_json(indent=1) + "\n")
 

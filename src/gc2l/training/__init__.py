@@ -1,6 +1,7 @@
 """Training one cell: the Lightning module, how it is executed, checkpoints, and the outcome."""
 
 import gc2l.models.torchvision_import  # noqa: F401  Lightning imports torchvision, which needs this first
+from gc2l.training.checkpoints import remove_checkpoints, remove_recorded_checkpoints
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution, ResolvedExecution
 from gc2l.training.fine_tune import fine_tune, renew_statistics
@@ -20,6 +21,8 @@ __all__ = [
     "ResolvedExecution",
     "fine_tune",
     "peak_memory_bytes",
+    "remove_checkpoints",
+    "remove_recorded_checkpoints",
     "renew_statistics",
     "report_to_sweep",
     "reset_peak_memory",

@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from gc2l.cells import Cell
 from gc2l.files import check_file, checksum_path, new_checked_file
 from gc2l.parallel import check_sharded, read_progress
+from gc2l.training.execution import Execution
 
 _CELL = "cell"  # whose checkpoint it is
 
@@ -50,6 +53,32 @@ class EpochCheckpoint(Checkpoint):
                 checksum_path(old).unlink(missing_ok=True)
 
 
+def checkpoint_folder(cell: Cell, execution: Execution, *, sharded: bool) -> Path:
+    """Where the checkpoints of `cell` are kept: in the scratch folder, by identity; those of several ranks apart."""
+    return execution.scratch / "checkpoints" / (f"{cell.identity}-sharded" if sharded else cell.identity)
+
+
+def remove_checkpoints(cell: Cell, execution: Execution) -> None:
+    """Remove all checkpoints of `cell`, which has its record."""
+    for sharded in (False, True):
+        shutil.rmtree(checkpoint_folder(cell, execution, sharded=sharded), ignore_errors=True)
+
+
+def remove_recorded_checkpoints(cell: Cell, execution: Execution, curve: Sequence[dict[str, Any]]) -> None:
+    """Remove the checkpoints of the run of `cell` that is recorded, with this curve, if they are still there.
+
+    That run was killed between its record and their removal. Those of a later run, which was stopped on its way, stay:
+    no two runs take the same time for an epoch.
+    """
+    for sharded in (False, True):
+        folder = checkpoint_folder(cell, execution, sharded=sharded)
+        newest = newest_readable(folder, cell.identity)
+        if newest is not None:
+            points = _content(newest)["curve"]
+            if points == list(curve[: len(points)]):
+                shutil.rmtree(folder)
+
+
 def newest_readable(folder: Path, identity: str) -> Path | None:
     """The newest checkpoint in `folder` that is what was written there, of the cell `identity`.
 
@@ -76,12 +105,15 @@ def newest_readable(folder: Path, identity: str) -> Path | None:
 def _check(path: Path, identity: str) -> None:
     if path.is_dir():
         check_sharded(path)
-        content = read_progress(path)
     else:
         check_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    if content.get(_CELL) != identity:
-        raise ValueError(f"it is of the cell {content.get(_CELL)}, not {identity}")
+    cell = _content(path).get(_CELL)
+    if cell != identity:
+        raise ValueError(f"it is of the cell {cell}, not {identity}")
+
+
+def _content(path: Path) -> dict[str, Any]:
+    return read_progress(path) if path.is_dir() else torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _remove(path: Path) -> None:

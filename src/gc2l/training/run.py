@@ -1,6 +1,5 @@
 """Train one cell from its configuration to its outcome."""
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -20,7 +19,7 @@ from gc2l.models import build_model, count_parameters
 from gc2l.parallel import Job, consolidate
 from gc2l.training.allocator import keep_freed_memory
 from gc2l.training.channel_parallel import OwnSigterm, StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
-from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, newest_readable
+from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, checkpoint_folder, newest_readable
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
 from gc2l.training.loggers import Status, close_loggers, make_loggers
@@ -36,7 +35,8 @@ def train(
 ) -> Outcome:
     """Train `cell`, continuing from its newest checkpoint if an earlier session was stopped.
 
-    The final weights stay in `weights_path(cell, execution)`; the checkpoints are removed once the run has ended.
+    The final weights stay in `weights_path(cell, execution)`, and the checkpoints where they are, until whoever keeps
+    the outcome has it on disk and calls `remove_checkpoints`. Until then, another call returns the outcome again.
 
     Args:
         cell: what to train.
@@ -77,7 +77,7 @@ def train(
         cuda_graphs=resolved.cuda_graphs,
         job=job,
     )
-    folder = execution.scratch / "checkpoints" / (cell.identity if job is None else f"{cell.identity}-sharded")
+    folder = checkpoint_folder(cell, execution, sharded=job is not None)
     leads = job is None or job.rank == 0
     traffic = StepTraffic()
     callbacks: list[pl.Callback] = [EpochCheckpoint(folder, cell.identity)]
@@ -115,10 +115,8 @@ def train(
         raise KeyboardInterrupt
     ranks = () if job is None else describe_ranks(network, traffic.traffic, job, resolved.device)
     weights = network.state_dict() if job is None else consolidate(network, job.mesh)
-    if leads:
-        if message is None:
-            save_weights(weights, weights_path(cell, execution))
-        shutil.rmtree(folder, ignore_errors=True)
+    if leads and message is None:
+        save_weights(weights, weights_path(cell, execution))
     seconds = sum(point.seconds for point in module.curve)
     return Outcome(
         status="finished" if message is None else "diverged",
