@@ -91,7 +91,7 @@ def run_on_rank(rank: int, ranks: int, port: int, cell: Cell, folder: Path) -> N
         "RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": str(ranks),
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo",
     }  # fmt: skip
-    with join_job(Parallel(channels=ranks, timeout_seconds=60), device="cpu") as job:
+    with join_job(Parallel(channels=ranks, timeout_seconds=300), device="cpu") as job:
         assert job is not None
         try:
             run_cell_on_ranks(cell, RunStore(folder / "runs"), execution(folder), job)

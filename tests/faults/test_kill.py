@@ -148,7 +148,7 @@ def test_one_of_two_ranks_killed(trials, tmp_path):
         victim.join(rng.uniform(0.3, 1.0) * seconds)
         victim.kill()
         for rank in ranks:
-            rank.join(120)
+            rank.join(400)
             assert rank.exitcode is not None, "the other rank did not end"
         assert [end(rank) for rank in both(folder)] == [0, 0], (folder / "output.txt").read_text()
         check(folder, expected)
