@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gc2l.edge.grouped import GroupedConvolution
+from gc2l.ops.cpu.loader import threads
 
 _LANES = 16
 _VECTORS = (8, 8, 7, 5, 4, 4, 3, 3, 2, 2, 2, 2)  # of pixels in a tile of 1, 2, ... filters
@@ -74,12 +75,12 @@ class CompiledKernel:
             found = self._plans[size] = _plan(self.convolution, x)
         plan, _ = found
         y = x.new_empty(size[0], plan.c_out, plan.out_height, plan.out_width)
-        threads = torch.get_num_threads()
-        copies = threads * plan.channels * plan.plane
+        used = threads()
+        copies = used * plan.channels * plan.plane
         needed = copies + size[0] * plan.k * plan.out_height * plan.out_width
         scratch = x.new_empty(needed) if needed else x  # the library does not touch it then
         first = scratch.data_ptr()
-        self._convolve(ctypes.addressof(plan), x.data_ptr(), y.data_ptr(), first + 4 * copies, first, threads)
+        self._convolve(ctypes.addressof(plan), x.data_ptr(), y.data_ptr(), first + 4 * copies, first, used)
         return y
 
 

@@ -4,6 +4,7 @@ It can be loaded on every processor, and says itself whether this one can run it
 """
 
 import ctypes
+import os
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, ClassVar
@@ -31,6 +32,8 @@ _MORE_ARGUMENTS: dict[str, list[Any]] = {
 # How images are stored, and what the functions for them are called.
 _SUFFIXES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 DTYPES = tuple(_SUFFIXES)
+
+_process_with_threads: int | None = None
 
 
 class Layer(ctypes.Structure):
@@ -72,10 +75,24 @@ def library() -> ctypes.CDLL | None:
     return loaded
 
 
+def threads() -> int:
+    """PyTorch's number of threads; one in a process forked after several have been used.
+
+    OpenMP's threads are not forked, and GCC's would be waited for without end.
+    """
+    global _process_with_threads  # noqa: PLW0603
+    wanted = torch.get_num_threads()
+    if wanted == 1:
+        return 1
+    if _process_with_threads is None:
+        _process_with_threads = os.getpid()
+    return wanted if _process_with_threads == os.getpid() else 1
+
+
 def call(name: str, dtype: torch.dtype, *arguments: Tensor | ctypes.Structure | int | None) -> None:
-    """Call the function of that name for images of this type, with PyTorch's number of threads."""
+    """Call the function of that name for images of this type, with `threads`."""
     passed = [_passed(argument) for argument in arguments]
-    getattr(library(), f"gc2l_{name}_{_SUFFIXES[dtype]}")(*passed, torch.get_num_threads())
+    getattr(library(), f"gc2l_{name}_{_SUFFIXES[dtype]}")(*passed, threads())
 
 
 def scratch(layer: Layer, c_out: int, dtype: torch.dtype) -> Tensor:
