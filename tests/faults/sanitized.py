@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from edge.convolutions import error, group_by_group
+from edge.test_kernels import error, group_by_group
 
 from gc2l.edge import kernel
 from gc2l.edge.grouped import GroupedConvolution
