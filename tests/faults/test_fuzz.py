@@ -7,13 +7,17 @@ import sys
 import warnings
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 from records.samples import record
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from gc2l.campaign.sweep import read_sweep
 from gc2l.cells import Cell
+from gc2l.edge import compile_for_inference, kernel, load_compiled, save_compiled
 from gc2l.files import write_checked
 from gc2l.models import convert
 from gc2l.nn import make_conv
@@ -93,6 +97,52 @@ def test_records(trials, tmp_path):
             assert path.name in str(error)
 
     trials.run("mutated records: read, or refused by name", trial, short=100, long=10_000)
+
+
+def _twist(rng, tensors, layers):
+    """Change a tensor or a setting of one compiled layer."""
+    name = rng.choice(sorted(layers))
+    if rng.random() < 0.5:
+        setting = rng.choice(sorted(layers[name]))
+        layers[name][setting] = rng.choice([*ODD[:13], -2, [1], [2, 2], [0, 1], [1, 1, 1, 1], "reflect", [1.5, 1]])
+        return
+    own = rng.choice([key for key in sorted(tensors) if key.startswith(f"{name}.")])
+    value = tensors[own]
+    tensors[own] = rng.choice(
+        [
+            value[:-1], value[:1], value[:0], value[None], value.flatten(), torch.cat([value, value]),
+            value.double(), value.to(torch.int32), value.long() + 3, value.long() - 5, -value,
+        ]
+    ).contiguous()  # fmt: skip
+    if rng.random() < 0.2:
+        del tensors[own]
+
+
+def test_compiled_networks(trials, tmp_path):
+    if kernel.library() is None:
+        pytest.skip("files of compiled networks: no compiled library, or no AVX-512")
+    network = nn.Sequential(make_conv("gc2l", 8, 8, 3, groups=4), make_conv("flgc", 8, 8, 1, groups=2))
+    network.append(make_conv("shuffle", 8, 8, 3, groups=2, bias=True)).eval()
+    whole, path = tmp_path / "whole.safetensors", tmp_path / "changed.safetensors"
+    save_compiled(compile_for_inference(network, engine="c"), whole)
+    with safe_open(whole, "pt") as file:
+        metadata = file.metadata()
+
+    def trial(rng):
+        tensors, layers = load_file(whole), json.loads(metadata["layers"])
+        _twist(rng, tensors, layers)
+        text = _mutate(json.dumps(layers), rng) if rng.random() < 0.2 else json.dumps(layers)
+        save_file(tensors, path, metadata | {"layers": text})
+        try:
+            loaded = load_compiled(path, network, engine="c")
+            with torch.no_grad():
+                loaded(torch.zeros(1, 8, 9, 9))
+        except ValueError:
+            pass
+        except RuntimeError as error:  # the framework's own words, such as about a kernel larger than the image
+            assert "Internal" not in str(error)
+
+    trials.run("mutated files of compiled networks: run, or refused", trial, short=50, long=5000)
 
 
 def test_sweeps(trials, tmp_path):

@@ -53,13 +53,16 @@ def load_compiled(path: str | Path, network: nn.Module, *, engine: str | None = 
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path} has format={metadata.get('format')!r}; a compiled network has {FORMAT!r}")
     compiled = compile_for_inference(network, engine=chosen)
-    settings: dict[str, Any] = json.loads(metadata["layers"])
+    settings = _settings(path, metadata)
     here = _compiled_layers(compiled)
     if different := sorted(settings.keys() ^ here.keys()):
         raise ValueError(f"{path} is of another architecture: {different[0]!r} is compiled in one of the two only")
     for name, of in settings.items():
         own = {part: tensors[f"{name}.{part}" if name else part] for part in _parts(tensors, name)}
-        layer = InferenceConv2d.from_settings(of, own, chosen).eval()
+        try:
+            layer = InferenceConv2d.from_settings(of, own, chosen).eval()
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: {name!r} cannot be a layer: {error!r}") from error
         _check_same(path, name, here[name], layer)
         if name == "":
             return layer
@@ -69,6 +72,16 @@ def load_compiled(path: str | Path, network: nn.Module, *, engine: str | None = 
     except RuntimeError as error:
         raise ValueError(f"{path} is of another architecture: {error}") from error
     return compiled
+
+
+def _settings(path: str | Path, metadata: dict[str, str]) -> dict[str, dict[str, Any]]:
+    try:
+        settings = json.loads(metadata["layers"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: what it says of its layers cannot be read: {error!r}") from error
+    if not isinstance(settings, dict) or not all(isinstance(of, dict) for of in settings.values()):
+        raise ValueError(f"{path} is damaged: it says of its layers {settings}")
+    return settings
 
 
 def _check_same(path: str | Path, name: str, expected: InferenceConv2d, found: InferenceConv2d) -> None:

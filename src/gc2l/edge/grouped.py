@@ -10,6 +10,8 @@ from gc2l.ops.geometry import Geometry
 
 TENSORS = ("weight", "restriction", "coarse", "bias", "inputs", "outputs")
 
+PADDING_MODES = ("constant", "reflect", "replicate", "circular")
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class GroupedConvolution:
@@ -26,6 +28,9 @@ class GroupedConvolution:
         geometry: stride, padding by zeros, dilation, n.
         padding: widths (left, right, top, bottom) that are padded before, in `padding_mode`, as `F.pad` takes them.
         relu: whether negative outputs become zero.
+
+    Raises:
+        ValueError: sizes that do not belong together, which the C library would follow beyond its memory.
     """
 
     weight: Tensor
@@ -38,6 +43,34 @@ class GroupedConvolution:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     padding_mode: str = "constant"
     relu: bool = False
+
+    def __post_init__(self) -> None:
+        n, (rows, channels, *kernel), m = self.geometry.groups, self.weight.shape, 0
+        if self.restriction is not None:
+            m = len(self.restriction)
+        _check_geometry(self.geometry)
+        if len(self.padding) != 4 or not _whole(self.padding, 0) or self.padding_mode not in PADDING_MODES:
+            raise ValueError(f"padding={self.padding} in the mode {self.padding_mode!r} is none")
+        if type(self.relu) is not bool:
+            raise ValueError(f"relu={self.relu!r} must be True or False")
+        if len(kernel) != 2 or 0 in self.weight.shape or rows % n or m % n:
+            raise ValueError(f"n={n} groups cannot have filters {tuple(self.weight.shape)} and {m} coarse channels")
+        if (self.restriction is None) != (self.coarse is None) or (m and self.outputs is not None):
+            raise ValueError("restriction and coarse belong together, and exclude outputs")
+        for name, lowest, above in (("inputs", -1, None), ("outputs", 0, rows)):
+            if (value := getattr(self, name)) is not None:
+                _check_channels(name, value, lowest, above)
+        expected = {
+            "restriction": (m, channels, *kernel),
+            "coarse": (rows, m),
+            "bias": (self.c_out,),
+            "inputs": (n * channels,),
+        }
+        for name, value in self.tensors().items():
+            shape = expected.get(name, tuple(value.shape))
+            dtype = torch.long if name in ("inputs", "outputs") else torch.float32
+            if tuple(value.shape) != shape or value.dtype != dtype:
+                raise ValueError(f"{name} is {value.dtype} of shape {tuple(value.shape)}, must be {dtype} of {shape}")
 
     @property
     def c_in(self) -> int:
@@ -91,3 +124,22 @@ class GroupedConvolution:
         if "bias" in cast:
             y = y + cast["bias"][:, None, None]
         return y.relu() if self.relu else y
+
+
+def _check_geometry(geometry: Geometry) -> None:
+    pairs = {name: getattr(geometry, name) for name in ("stride", "padding", "dilation")}
+    for name, pair in {**pairs, "groups": (geometry.groups,) * 2}.items():
+        lowest = 0 if name == "padding" else 1
+        if len(pair) != 2 or not _whole(pair, lowest):
+            raise ValueError(f"{name}={pair} must be whole numbers, at least {lowest}")
+
+
+def _whole(numbers: tuple[object, ...], lowest: int) -> bool:
+    return all(type(number) is int and number >= lowest for number in numbers)
+
+
+def _check_channels(name: str, channels: Tensor, lowest: int, above: int | None) -> None:
+    if channels.dim() != 1 or not len(channels) or channels.min() < lowest or channels.max() < 0:
+        raise ValueError(f"{name}={channels} must be channels from {lowest} on")
+    if above is not None and channels.max() >= above:
+        raise ValueError(f"{name}={channels} must be below {above}")
