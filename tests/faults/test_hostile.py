@@ -1,13 +1,18 @@
 """Files made to run code, or to write elsewhere: nothing executes, and the refusal says which file it is."""
 
+import json
 import pickle
 import shutil
 from dataclasses import replace
+from html.parser import HTMLParser
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 import yaml
+from analysis.samples import CIFAR
+from analysis.test_report import page_of
 from faults.test_corruption import RUN, _save_two
 from parallel.ranks import run_on_ranks
 from records.samples import record
@@ -18,8 +23,8 @@ from gc2l.data import cifar
 from gc2l.data.cifar import load_cifar
 from gc2l.files import sha256, write_checked, write_sums
 from gc2l.parallel.checkpoint import _Reader, check_sharded
-from gc2l.records import RunStore, read_record
-from gc2l.records.schema import to_json
+from gc2l.records import RunStore, environment, read_record
+from gc2l.records.schema import from_json, to_json
 from gc2l.training.checkpoints import newest_readable
 
 CELL = Cell(preset="tiny")
@@ -47,6 +52,7 @@ def test_the_payload_works(tmp_path):
     assert (tmp_path / "executed").exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")  # of torch, before it refuses
 def test_pickles_in_checkpoints(trials, marker, tmp_path):
     folder = tmp_path / "checkpoints"
 
@@ -65,6 +71,7 @@ def test_pickles_in_checkpoints(trials, marker, tmp_path):
     trials.run("pickle payload in a checkpoint, checksum right: not executed", trial, short=3, long=20)
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol:UserWarning")  # of torch, before it refuses
 def test_pickles_in_sharded_checkpoints(trials, marker, tmp_path):
     run_on_ranks(_save_two, 2, tmp_path / "own")
     folder = tmp_path / "copy"
@@ -119,6 +126,55 @@ def test_the_words_of_a_sweep_are_words(marker, tmp_path):
     path.write_text(yaml.safe_dump(content))
     sweep = read_sweep(path)
     assert sweep.command_line(sweep.points()[0]) == ["train.py", f"--seed=1; touch {marker}"]
+
+
+HOSTILE = [
+    "<script>document.title='x'</script>", "</td><img src=x onerror=alert(1)>", '" onmouseover="alert(1)',
+    "\\input{/etc/hostname}", "\\write18{touch executed}", "\\end{tabular}", "100 % & more_ $x^2$ #1 ~",
+    "{{ 7 * 7 }}",
+    "{% include 'x' %}", "[link](javascript:alert(1))",
+]  # fmt: skip
+
+
+def test_html_and_latex_in_a_records_strings(trials, tmp_path):
+    """A record with signs of a markup language in a name is not read; its message, which is free, is shown as text."""
+    store, whole = RunStore(tmp_path / "runs"), record(CELL)
+    good = [record(CIFAR.cell("gc", 2, 1), errors=500), record(CIFAR.cell("gc2l", 2, 1), errors=None)]
+    plain = Shown(page_of(good)).tags
+
+    def trial(rng):
+        text = "".join(rng.sample(HOSTILE, 2))
+        content = json.loads(to_json(whole))
+        place = rng.choice([content, content["hardware"], content["execution"], content["versions"]])
+        place[rng.choice([key for key, value in place.items() if isinstance(value, str)])] = text
+        write_checked(store.path(CELL), json.dumps(content))
+        with pytest.raises(ValueError, match=store.path(CELL).name):
+            store.find(CELL)
+        page = Shown(page_of([good[0], good[1].model_copy(update={"message": text})]))
+        assert page.tags == plain
+        for name in (text, "\n".join(HOSTILE)):
+            machine = describe_machine(name)
+            assert from_json(to_json(whole.model_copy(update={"hardware": machine}))).hardware == machine
+
+    trials.run("HTML, Markdown, LaTeX, Jinja in a record: not read, or shown as text", trial, short=2, long=100)
+
+
+def describe_machine(name):
+    """The hardware of a machine whose processor has such a name."""
+    with mock.patch.object(environment, "_processor", return_value=name):
+        return environment.describe_environment(None).hardware
+
+
+class Shown(HTMLParser):
+    """The tags of a page with the names of their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, *sorted(name for name, _ in attrs)))
 
 
 @pytest.mark.parametrize("preset", ["../../elsewhere", "/tmp/elsewhere", "a/b", ".."])

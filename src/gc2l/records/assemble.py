@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from gc2l.cells import Cell
 from gc2l.records.environment import Environment
-from gc2l.records.schema import Epoch, Execution, Parallelism, Rank, Record, Score
+from gc2l.records.schema import Epoch, Execution, Parallelism, Rank, Record, Score, plain_name
 
 if TYPE_CHECKING:  # training imports torch, records do not
     from gc2l.training.outcome import Outcome
@@ -16,7 +16,8 @@ def make_record(cell: Cell, outcome: "Outcome", *, environment: Environment) -> 
     Raises:
         ValueError: an outcome that contradicts the cell, such as a finished run with missing epochs.
     """
-    hardware = environment.hardware.model_copy(update={"accelerator": outcome.accelerator})
+    accelerator = None if outcome.accelerator is None else plain_name(outcome.accelerator)
+    hardware = environment.hardware.model_copy(update={"accelerator": accelerator})
     errors = outcome.test_errors
     ranks = tuple(Rank.model_validate(rank, from_attributes=True) for rank in outcome.ranks)
     return Record(

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 import gc2l
-from gc2l.records.schema import Hardware
+from gc2l.records.schema import Hardware, plain_name
 
 UNKNOWN = "unknown"
 _PACKAGES = ("torch", "torchvision", "pytorch_lightning", "numpy")
@@ -67,9 +67,9 @@ def _describe_hardware() -> Hardware:
     # macOS has no affinity, there a process may use every core.
     cores = len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else psutil.cpu_count() or 1
     return Hardware(
-        platform=platform.platform(),
-        machine=platform.machine(),
-        processor=_processor(),
+        platform=plain_name(platform.platform()),
+        machine=plain_name(platform.machine()),
+        processor=plain_name(_processor()),
         cores=cores,
         memory_bytes=psutil.virtual_memory().total,
         accelerator=None,

@@ -6,15 +6,15 @@ from typing import Annotated, TypeVar
 from pydantic import Field, ValidationError
 
 from gc2l.files import read_checked, write_checked
-from gc2l.records.schema import Part
+from gc2l.records.schema import Name, Part
 
 
 class Measurement(Part):
     """Something measured; attributes: commit, dirty and versions as in `Record`."""
 
-    commit: Annotated[str, Field(min_length=1)]
+    commit: Annotated[Name, Field(min_length=1)]
     dirty: bool
-    versions: dict[str, str]
+    versions: dict[Name, Name]
 
 
 Kind = TypeVar("Kind", bound=Part)

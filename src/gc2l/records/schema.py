@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,14 @@ Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Amount = Annotated[float, Field(ge=0)]
+_MARKUP = r"[\x00-\x1f<>{}\[\]|\\`$]"
+Name = Annotated[str, Field(pattern=rf"^[^{_MARKUP[1:-1]}]*$")]
+"""Words of a machine or of a user, which pages and tables show: without the signs of HTML, Markdown and LaTeX."""
+
+
+def plain_name(text: str) -> str:
+    """`text` as a `Name`."""
+    return re.sub(_MARKUP, " ", text)
 
 
 class Part(BaseModel):
@@ -34,12 +43,12 @@ class Hardware(Part):
         accelerator: the name of the GPU; None where the processor trained.
     """
 
-    platform: str
-    machine: str
-    processor: str
+    platform: Name
+    machine: Name
+    processor: Name
     cores: Positive
     memory_bytes: Positive
-    accelerator: str | None
+    accelerator: Name | None
 
 
 class Execution(Part):
@@ -48,8 +57,8 @@ class Execution(Part):
     Records from before there were CUDA graphs do not name them.
     """
 
-    device: str
-    precision: str
+    device: Name
+    precision: Name
     compile: bool
     cuda_graphs: bool = False
     channels_last: bool
@@ -72,7 +81,7 @@ class Rank(Part):
     rank: Count
     channel: Count
     data: Count
-    host: str
+    host: Name
     parameters: Positive
     peak_memory_bytes: Count
     collectives: Count
@@ -158,18 +167,18 @@ class Record(Part):
     """
 
     schema_version: Literal[1] = 1
-    preset: Annotated[str, Field(min_length=1)]
+    preset: Annotated[Name, Field(min_length=1)]
     configuration: dict[str, Any]
     identity: str
     seed: Count
     status: Literal["finished", "diverged"]
-    commit: Annotated[str, Field(min_length=1)]
+    commit: Annotated[Name, Field(min_length=1)]
     dirty: bool
-    versions: dict[str, str]
+    versions: dict[Name, Name]
     hardware: Hardware
     execution: Execution
     parallel: Parallelism | None = None
-    data_fingerprint: str
+    data_fingerprint: Name
     parameters: Positive
     parameters_per_processor: Positive
     curve: tuple[Epoch, ...]
