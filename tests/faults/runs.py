@@ -16,6 +16,7 @@ import psutil
 import torch
 from small_run import execution
 
+from gc2l.campaign.grid import run_missing
 from gc2l.campaign.run import run_cell, run_cell_on_ranks
 from gc2l.campaign.script import run_script
 from gc2l.cells import Cell
@@ -83,6 +84,16 @@ def run_with_limit(limit: int, size: int, cell: Cell, folder: Path) -> None:
         size += psutil.Process().memory_info().vms
     resource.setrlimit(limit, (size, size))
     run_script_of(cell, folder)
+
+
+def run_grid_with_limit(size: int, cells: list[Cell], folder: Path) -> None:
+    """Train `cells` one after the other with so many bytes more than this process has; failures go to failures.txt."""
+    size += psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    failures = run_missing(cells, RunStore(folder / "runs"), execution(folder))
+    (folder / "failures.txt").write_text(
+        "".join(f"{failure.cell.identity} {failure.message}\n" for failure in failures)
+    )
 
 
 def run_on_rank(rank: int, ranks: int, port: int, cell: Cell, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Damaged files are noticed before they are used, and named; never another number."""
 
 import importlib
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from faults.damage import damage
 from parallel.networks import Case, optimizer
 from parallel.ranks import run_on_ranks
+from PIL import Image
 from records.samples import record
 from safetensors.torch import save
 from small_run import cell, execution
@@ -18,7 +20,8 @@ from small_run import cell, execution
 from gc2l.cells import Cell
 from gc2l.data import cifar
 from gc2l.data.cifar import load_cifar
-from gc2l.files import read_checked, write_checked
+from gc2l.data.imagenette import load_imagenette
+from gc2l.files import read_checked, sha256, write_checked, write_sums
 from gc2l.parallel import make_mesh, parallelize, save_sharded
 from gc2l.records import RunStore, WeightsFolder
 from gc2l.records.measurement import save_measurement
@@ -197,3 +200,56 @@ def test_damaged_image_files(trials, tmp_path, monkeypatch):
             assert found == right, how  # such as a bit of the writer's name in a Parquet footer
 
     trials.run("damaged CIFAR file, Parquet or pickle: named, or the same images", trial, short=20, long=1000)
+
+
+def test_damaged_imagenette(trials, tmp_path):
+    helpers = importlib.import_module("data.conftest")
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (6, 24, 24, 3), dtype=np.uint8), np.array([0, 1, 0, 1, 0, 1])
+    parquet, folders, copy = (
+        tmp_path / "parquet" / "imagenette",
+        tmp_path / "folders" / "imagenette2",
+        tmp_path / "copy",
+    )
+    for name in ("train", "validation"):
+        file = parquet / f"{name}-00000-of-00001.parquet"
+        helpers.write_parquet.__wrapped__()(file, images, labels, ("image", "label"))
+        for row, label in enumerate(labels):
+            path = folders / name.removesuffix("idation") / f"n0144076{label}" / f"{row}.JPEG"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images[row]).save(path)
+    for place in (parquet, folders):
+        files = sorted(path for path in place.rglob("*") if path.is_file())
+        write_sums(place, {f"./{path.relative_to(place)}": sha256(path) for path in files})
+
+    def trial(rng):
+        source = rng.choice([parquet, folders])
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(source.parent, copy)
+        assert len(load_imagenette(copy).train) == 6
+        path = rng.choice(sorted(path for path in copy.rglob("*") if path.suffix in (".parquet", ".JPEG")))
+        damage(path, rng, b"other")
+        with pytest.raises(ValueError, match=re.escape(str(path))):
+            load_imagenette(copy)
+
+    trials.run("damaged Imagenette with its SHA256SUMS: named before it is decoded", trial, short=4, long=1000)
+
+
+def test_a_class_without_images(trials, tmp_path):
+    folder, pixels = tmp_path / "imagenette", Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8))
+    classes = [f"n0144076{label}" for label in range(4)]
+
+    def trial(rng):
+        shutil.rmtree(folder, ignore_errors=True)
+        empty = rng.choice(["train", "val"]), rng.choice(classes)
+        for half in ("train", "val"):
+            for name in classes:
+                (folder / half / name).mkdir(parents=True)
+                if (half, name) != empty:
+                    pixels.save(folder / half / name / "1.JPEG")
+        if gone := rng.random() < 0.5:
+            (folder / empty[0] / empty[1]).rmdir()
+        with pytest.raises(ValueError if gone else FileNotFoundError, match=empty[1]):
+            load_imagenette(tmp_path)
+
+    trials.run("class without images, or missing in one half: named", trial, short=2, long=100)

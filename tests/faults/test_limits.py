@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from faults.runs import end, run_alone, run_script_of, run_with_limit, start
+from faults.runs import end, run_alone, run_grid_with_limit, run_script_of, run_with_limit, start
 from faults.test_kill import check
 from small_run import cell
 
@@ -99,3 +99,20 @@ def test_too_little_memory(trials, tmp_path):
         assert "batch_size=1200" in output, output
 
     trials.run("out of memory: names the batch size", trial, short=1, long=5)
+
+
+def test_a_grid_goes_on_after_too_little_memory(trials, tmp_path):
+    if not trials.long:
+        pytest.skip("a grid that runs out of memory: only in the long campaign")
+    large = replace(RUN, training=replace(RUN.training, batch_size=1200, epochs=1), model=replace(RUN.model, width=10))
+
+    def trial(rng):
+        folder = tmp_path / str(rng.random())
+        folder.mkdir()
+        small = [replace(RUN, seed=seed) for seed in rng.sample(range(2, 99), 2)]
+        assert end(start(run_grid_with_limit, 700_000_000, [large, *small], folder)) == 0
+        (failure,) = (folder / "failures.txt").read_text().splitlines()
+        assert failure.startswith(large.identity) and "batch_size=1200" in failure, failure
+        assert {record.identity for record in RunStore(folder / "runs").all()} == {cell.identity for cell in small}
+
+    trials.run("out of memory in a grid: batch size named, the other cells trained", trial, short=1, long=5)

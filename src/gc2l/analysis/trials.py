@@ -8,6 +8,8 @@ from gc2l.records import Trials
 
 def trials_table(rows: Sequence[Trials]) -> str:
     """A line for each fault, and below the table the machines on which they were tried."""
+    if not rows:
+        return "No trials are recorded."
     lines = [
         [
             row.fault,

@@ -10,6 +10,7 @@ from gc2l.data.folders import check_classes, check_no_images_beside, class_image
 from gc2l.data.info import dataset_info
 from gc2l.data.parquet import read_encoded
 from gc2l.data.shards import LAYOUTS, check_rows, find_shards
+from gc2l.data.sums import check_sums
 
 _ARCHIVES = ("imagenette2", "imagenette2-320", "imagenette2-160")
 
@@ -44,12 +45,20 @@ def find_imagenette(root: Path) -> Path | tuple[list[Path], list[Path]]:
 def load_imagenette(root: Path) -> ImageSet:
     """Read all images as squares of one size: see `square_side`; the mirror's own size where they are such squares.
 
+    The files are compared with SHA256SUMS in their folder, where there is one, before they are decoded.
+
     Raises:
         FileNotFoundError: no files.
-        ValueError: a file that cannot be read, which the message names, or other classes to train than to test on.
+        ValueError: a file that cannot be read, or is not what the list says, which the message names, or other classes
+            to train than to test on.
     """
     found = find_imagenette(root)
-    train, test = _read_folders(found) if isinstance(found, Path) else _read_shards(*found)
+    if isinstance(found, Path):
+        train, test = _read_folders(found)
+        check_sums(found, [image.source for image in train[0] + test[0] if isinstance(image.source, Path)])
+    else:
+        check_sums(root / "imagenette", found[0] + found[1])
+        train, test = _read_shards(*found)
     side = square_side(train[0])
     return image_set((decode_all(train[0], side), train[1]), (decode_all(test[0], side), test[1]))
 
