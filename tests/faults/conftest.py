@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from faults.runs import THREE_EPOCHS, end, run_alone, start
 
 from gc2l.records import Trials, describe_environment, keep_trials
 
@@ -81,6 +82,15 @@ class Campaign:
 def trials(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Campaign:
     option = request.config.getoption
     return Campaign(option("--torture", default=None), option("--row-seconds", 3600), record_property)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The folder of `THREE_EPOCHS`, trained by a process that nobody disturbed, and its seconds."""
+    folder = tmp_path_factory.mktemp("whole")
+    begun = time.monotonic()
+    assert end(start(run_alone, THREE_EPOCHS, folder)) == 0
+    return folder, time.monotonic() - begun
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 import torch
-from small_run import execution
+from small_run import cell, execution
 
 from gc2l.campaign.grid import run_missing
 from gc2l.campaign.run import run_cell, run_cell_on_ranks
@@ -22,6 +22,8 @@ from gc2l.campaign.script import run_script
 from gc2l.cells import Cell
 from gc2l.parallel import Parallel, RankError, join_job
 from gc2l.records import Record, RunStore
+
+THREE_EPOCHS = cell(epochs=3)
 
 multiprocessing.get_context("forkserver").set_forkserver_preload(["gc2l.campaign.run", "faults.runs", "pytest"])
 

@@ -49,7 +49,7 @@ def test_layers(trials):
             except RuntimeError as error:  # the framework's own words, such as about a kernel larger than the image
                 assert "Internal" not in str(error)
 
-    trials.run("layers with odd arguments: documented exceptions only", trial, short=200, long=10_000)
+    trials.run("layers with odd arguments: documented exceptions only", trial, short=100, long=10_000)
 
 
 def test_convert(trials):
@@ -67,7 +67,7 @@ def test_convert(trials):
             except (ValueError, TypeError):
                 pass
 
-    trials.run("convert with odd networks and groups: documented exceptions only", trial, short=100, long=10_000)
+    trials.run("convert with odd networks and groups: documented exceptions only", trial, short=50, long=10_000)
 
 
 def _mutate(text: str, rng) -> str:
@@ -96,7 +96,7 @@ def test_records(trials, tmp_path):
         except ValueError as error:
             assert path.name in str(error)
 
-    trials.run("mutated records: read, or refused by name", trial, short=100, long=10_000)
+    trials.run("mutated records: read, or refused by name", trial, short=40, long=10_000)
 
 
 def _twist(rng, tensors, layers):
@@ -142,7 +142,7 @@ def test_compiled_networks(trials, tmp_path):
         except RuntimeError as error:  # the framework's own words, such as about a kernel larger than the image
             assert "Internal" not in str(error)
 
-    trials.run("mutated files of compiled networks: run, or refused", trial, short=50, long=5000)
+    trials.run("mutated files of compiled networks: run, or refused", trial, short=20, long=5000)
 
 
 def test_sweeps(trials, tmp_path):
@@ -162,7 +162,7 @@ def test_sweeps(trials, tmp_path):
         except ValueError as error:
             assert path.name in str(error)
 
-    trials.run("mutated sweeps: read, or refused by name", trial, short=100, long=2000)
+    trials.run("mutated sweeps: read, or refused by name", trial, short=40, long=2000)
 
 
 def test_command_line(trials, monkeypatch, capsys):
@@ -183,4 +183,4 @@ def test_command_line(trials, monkeypatch, capsys):
             train.main()
         capsys.readouterr()
 
-    trials.run("command lines: accepted, or a clear end", trial, short=20, long=1000)
+    trials.run("command lines: accepted, or a clear end", trial, short=10, long=1000)

@@ -5,38 +5,31 @@ import time
 from pathlib import Path
 
 import pytest
+from faults.runs import THREE_EPOCHS as RUN
 from faults.runs import die_at_call, end, run_alone, run_on_rank, run_until_record, start
 from safetensors.torch import load
 from small_run import cell, execution
 
 from gc2l.campaign import run as campaign
 from gc2l.campaign.run import run_cell
+from gc2l.cells import Cell
 from gc2l.files import read_checked
 from gc2l.records import RunStore
 from gc2l.training import ImageClassifier
 from gc2l.training.run import weights_path
 
-RUN = cell(epochs=3)
 LIMIT = 200
 
 
-def check(folder: Path, whole: Path) -> None:
+def check(folder: Path, whole: Path, run: Cell = RUN) -> None:
     """Compare the one record, and the final weights, with those of a run that nobody disturbed."""
     (record,), (expected,) = RunStore(folder / "runs").all(), RunStore(whole / "runs").all()
     for one, other in zip(record.curve, expected.curve, strict=True):
         assert one.model_copy(update={"seconds": 0.0}) == other.model_copy(update={"seconds": 0.0})
     assert record.test == expected.test
-    found = read_checked(weights_path(RUN, execution(folder)))
-    assert found == read_checked(weights_path(RUN, execution(whole)))
+    found = read_checked(weights_path(run, execution(folder)))
+    assert found == read_checked(weights_path(run, execution(whole)))
     assert load(found)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    begun = time.monotonic()
-    assert end(start(run_alone, RUN, folder)) == 0
-    return folder, time.monotonic() - begun
 
 
 def test_killed_at_random(trials, whole, tmp_path):
@@ -128,11 +121,13 @@ def _killed(*_: object) -> None:
 
 
 def test_one_of_two_ranks_killed(trials, tmp_path):
+    run = cell(epochs=2)
+
     def both(folder):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        return [start(run_on_rank, rank, 2, port, RUN, folder) for rank in range(2)]
+        return [start(run_on_rank, rank, 2, port, run, folder) for rank in range(2)]
 
     expected = tmp_path / "whole"
     expected.mkdir()
@@ -151,6 +146,6 @@ def test_one_of_two_ranks_killed(trials, tmp_path):
             rank.join(400)
             assert rank.exitcode is not None, "the other rank did not end"
         assert [end(rank) for rank in both(folder)] == [0, 0], (folder / "output.txt").read_text()
-        check(folder, expected)
+        check(folder, expected, run)
 
     trials.run("SIGKILL of one of two ranks: bit-identical weights, one record", trial, short=1, long=40)

@@ -7,21 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from faults.runs import THREE_EPOCHS as RUN
 from faults.runs import end, run_alone, run_grid_with_limit, run_script_of, run_with_limit, start
 from faults.test_kill import check
-from small_run import cell
 
 from gc2l.files import read_checked
 from gc2l.records import RunStore
-
-RUN = cell(epochs=3)
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("whole")
-    assert end(start(run_alone, RUN, folder)) == 0
-    return folder
 
 
 def _no_half_file(folder: Path) -> None:
@@ -30,9 +21,11 @@ def _no_half_file(folder: Path) -> None:
 
 
 def test_quota(trials, whole, tmp_path):
+    expected, _ = whole
+
     def trial(rng):
         folder = tmp_path / str(rng.random())
-        shutil.copytree(whole / "runs", folder / "runs")
+        shutil.copytree(expected / "runs", folder / "runs")
         store = RunStore(folder / "runs")
         (earlier,) = store.all()
         other = replace(RUN, seed=rng.randrange(2, 99))
@@ -66,7 +59,7 @@ def test_full_disk(trials, whole, tmp_path):
             _no_half_file(disk)
             subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
             assert end(start(run_alone, RUN, disk)) == 0
-            check(disk, whole)
+            check(disk, whole[0])
             for path in disk.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

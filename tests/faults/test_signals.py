@@ -4,18 +4,15 @@ import os
 import signal
 import time
 
-from faults.runs import end, run_script_of, start
-from faults.test_kill import RUN, check, run_alone
+from faults.runs import THREE_EPOCHS as RUN
+from faults.runs import end, run_alone, run_script_of, start
+from faults.test_kill import check
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 
 
-def test_preempted(trials, tmp_path):
-    expected = tmp_path / "whole"
-    expected.mkdir()
-    begun = time.monotonic()
-    assert end(start(run_alone, RUN, expected)) == 0
-    seconds = time.monotonic() - begun
+def test_preempted(trials, whole, tmp_path):
+    expected, seconds = whole
 
     def trial(rng):
         folder = tmp_path / str(rng.random())
