@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from faults.runs import THREE_EPOCHS as RUN
-from faults.runs import die_at_call, end, run_alone, run_on_rank, run_until_record, start
+from faults.runs import die_at_call, end, run_alone, run_on_rank, run_on_rank_until_record, run_until_record, start
 from safetensors.torch import load
 from small_run import cell, execution
 
@@ -14,7 +14,7 @@ from gc2l.campaign import run as campaign
 from gc2l.campaign.run import run_cell
 from gc2l.cells import Cell
 from gc2l.files import read_checked
-from gc2l.records import RunStore
+from gc2l.records import Record, RunStore
 from gc2l.training import ImageClassifier
 from gc2l.training.run import weights_path
 
@@ -27,9 +27,14 @@ def check(folder: Path, whole: Path, run: Cell = RUN) -> None:
     for one, other in zip(record.curve, expected.curve, strict=True):
         assert one.model_copy(update={"seconds": 0.0}) == other.model_copy(update={"seconds": 0.0})
     assert record.test == expected.test
+    assert _sent(record) == _sent(expected)
     found = read_checked(weights_path(run, execution(folder)))
     assert found == read_checked(weights_path(run, execution(whole)))
     assert load(found)
+
+
+def _sent(record: Record) -> list[tuple[int, int]]:
+    return [(rank.collectives, rank.received_bytes) for rank in record.parallel.ranks] if record.parallel else []
 
 
 def test_killed_at_random(trials, whole, tmp_path):
@@ -123,11 +128,11 @@ def _killed(*_: object) -> None:
 def test_one_of_two_ranks_killed(trials, tmp_path):
     run = cell(epochs=2)
 
-    def both(folder):
+    def both(folder, on_rank=run_on_rank):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        return [start(run_on_rank, rank, 2, port, run, folder) for rank in range(2)]
+        return [start(on_rank, rank, 2, port, run, folder) for rank in range(2)]
 
     expected = tmp_path / "whole"
     expected.mkdir()
@@ -138,10 +143,13 @@ def test_one_of_two_ranks_killed(trials, tmp_path):
     def trial(rng):
         folder = tmp_path / str(rng.random())
         folder.mkdir()
-        ranks = both(folder)
-        victim = rng.choice(ranks)
-        victim.join(rng.uniform(0.3, 1.0) * seconds)
-        victim.kill()
+        if rng.random() < 0.3:
+            ranks = both(folder, run_on_rank_until_record)
+        else:
+            ranks = both(folder)
+            victim = rng.choice(ranks)
+            victim.join(rng.uniform(0.3, 1.0) * seconds)
+            victim.kill()
         for rank in ranks:
             rank.join(400)
             assert rank.exitcode is not None, "the other rank did not end"

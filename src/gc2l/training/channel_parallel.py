@@ -3,7 +3,7 @@
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -94,28 +94,40 @@ class OwnSigterm(pl.Callback):
 
 
 class StepTraffic(pl.Callback):
-    """Records every collective of the first training step.
+    """Counts what the first training step sends; a session without a step has the counts of its checkpoint, rank 0's.
 
     Attributes:
-        traffic: of this rank.
+        counts: the fields `collectives` and `received_bytes` of `RankResult`.
     """
 
     def __init__(self) -> None:
-        self.traffic: list[Traffic] = []
+        self.counts = {"collectives": 0, "received_bytes": 0}
+        self._traffic: list[Traffic] = []
         self._recording: contextlib.ExitStack | None = contextlib.ExitStack()
 
     def on_train_batch_start(self, *_: Any) -> None:
         """Begin."""
         if self._recording is not None:
-            self.traffic = self._recording.enter_context(record_traffic())
+            self._traffic = self._recording.enter_context(record_traffic())
 
     def on_train_batch_end(self, *_: Any) -> None:
         """The optimizer has made its step."""
-        self._end()
+        if self._recording is not None:
+            self._end()
+            received = sum(one.received for one in self._traffic)
+            self.counts = {"collectives": len(self._traffic), "received_bytes": received}
 
     def on_exception(self, *_: Any) -> None:
         """A failed step is not recorded further."""
         self._end()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts, for the checkpoint."""
+        return self.counts
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The counts of the session before."""
+        self.counts = dict(state_dict)
 
     def _end(self) -> None:
         if self._recording is not None:
@@ -158,13 +170,12 @@ def ranks_of_trainer(job: Job) -> dict[str, Any]:
 
 
 def describe_ranks(
-    network: torch.nn.Module, traffic: Sequence[Traffic], job: Job, device: str
+    network: torch.nn.Module, counts: Mapping[str, int], job: Job, device: str
 ) -> tuple[RankResult, ...]:
     """What each rank held and sent; all of them call."""
     own = {
         "parameters": sum(value.numel() for value in network.parameters()),
         "peak_memory_bytes": peak_memory_bytes(device),
-        "collectives": len(traffic),
-        "received_bytes": sum(one.received for one in traffic),
+        **counts,
     }
     return tuple(RankResult(**figures) for figures in job.gather({**job.place(), **own}))

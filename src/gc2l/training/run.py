@@ -113,7 +113,7 @@ def train(
         close_loggers(trainer.loggers, status)
     if status == "stopped":
         raise KeyboardInterrupt
-    ranks = () if job is None else describe_ranks(network, traffic.traffic, job, resolved.device)
+    ranks = () if job is None else describe_ranks(network, traffic.counts, job, resolved.device)
     weights = network.state_dict() if job is None else consolidate(network, job.mesh)
     if leads and message is None:
         save_weights(weights, weights_path(cell, execution))
