@@ -53,7 +53,8 @@ def layers(rng: random.Random) -> None:
         )
     else:
         layer = GroupConv2d(groups * own, groups * fine, kernel_size, groups=groups, **options)
-    dtype = rng.choice([torch.float32, torch.bfloat16])
+    # In bfloat16 PyTorch 2.13 itself is wrong for some strides: findings/torch_bfloat16_conv_stride.sh.
+    dtype = torch.float32 if pair else rng.choice([torch.float32, torch.bfloat16])
     layer = layer.to(dtype).to(memory_format=torch.channels_last)
     layer.algorithm = rng.choice([name for name in layer.ALGORITHMS if name != "matmul" or kernel_size == 1])
     torch.manual_seed(rng.randrange(10**6))
@@ -222,7 +223,8 @@ def close(found: Tensor, expected: Tensor, dtype: torch.dtype) -> None:
     if found.numel():
         expected = expected.detach().double()
         most = TOLERANCES[dtype] * float(expected.abs().max()) + 1e-6
-        assert float((found.detach().double() - expected).abs().max()) <= most
+        difference = float((found.detach().double() - expected).abs().max())
+        assert difference <= most, f"{difference} of {most}, {dtype}, {tuple(found.shape)}"
 
 
 SINGLE = (layers, functions, inference)
