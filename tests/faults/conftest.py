@@ -72,7 +72,7 @@ class Campaign:
                 break
             try:
                 trial(random.Random(f"{row} {number}"))
-            except Exception as error:
+            except (Exception, pytest.fail.Exception) as error:
                 lost.append(f"trial {number}: {type(error).__name__}: {error}")
         self.record("trials", (row, wanted, len(lost), time.monotonic() - begun))
         assert not lost, f"{len(lost)} of {wanted} trials of {row!r} were lost:\n" + "\n".join(lost[:5])

@@ -21,7 +21,7 @@ from gc2l.cells import Cell
 from gc2l.data import cifar
 from gc2l.data.cifar import load_cifar
 from gc2l.data.imagenette import load_imagenette
-from gc2l.files import read_checked, sha256, write_checked, write_sums
+from gc2l.files import SUMS, read_checked, read_sums, sha256, write_checked, write_sums
 from gc2l.parallel import make_mesh, parallelize, save_sharded
 from gc2l.records import RunStore, WeightsFolder
 from gc2l.records.measurement import save_measurement
@@ -117,6 +117,8 @@ def test_a_damaged_sharded_checkpoint(trials, tmp_path):
         shutil.copytree(tmp_path / "own", copy)
         name = rng.choice(names)
         damage(copy / "0002.ckpt" / name, rng, (copy / "0002.ckpt" / "__0_0.distcp").read_bytes() + b"0")
+        if name == SUMS and read_sums(copy / "0002.ckpt") == read_sums(tmp_path / "own" / "0002.ckpt"):
+            return  # such as the end of the last line
         with pytest.warns(UserWarning, match=r"0002\.ckpt cannot be used"):
             found = newest_readable(copy, RUN.identity)
         assert found == copy / "0001.ckpt"
