@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # torch 2.13.0 (Python 3.11, a CPU with AVX-512 and AMX): conv2d in bfloat16 gives wrong numbers for an image two pixels
-# wide with padding 1 and horizontal stride 3; they come from memory that is not the image's, and differ from run to run.
+# wide with padding 1 and horizontal stride 3, and other wrong numbers in the next run, without a warning.
 # Eight pixels wide, or stride 1, it is right up to rounding. Error over the largest value, from float64, for example:
 #
 #     width 2, stride (1, 3): 0.56 or more, such as 5e+18
