@@ -17,8 +17,8 @@ def blocks_and_tiles(filters: int, vectors: int, terms: int, copied: bool) -> tu
     loads are done in a cycle; vectors that cross lines of the cache take three times as long. In the image itself, not
     a copy, what a tile reads lies apart, and has to fit the first cache.
 
-    Timing every choice for the layers of both networks finds tiles that are 2 % faster in the geometric mean, so that a
-    search on the user's machine would not pay.
+    Timing every choice for the layers of both networks up to 32 pixels finds tiles that are 2 % faster in the geometric
+    mean, so that a search on the user's machine would not pay.
 
     Args:
         filters: of one group.
