@@ -4,13 +4,11 @@ import functools
 import os
 import random
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 from faults.runs import end, start
 from records.samples import record
-from records.test_assemble import outcome
 from small_run import execution
 
 from gc2l.campaign import run as campaign
@@ -36,7 +34,7 @@ def _pretend(folder: Path, cell: Cell, _: Execution) -> SimpleNamespace:
     with (folder / "trained").open("a") as log:
         log.write(f"{cell.seed}\n")
     own.unlink()
-    return outcome()
+    return record(cell)
 
 
 def _train(cell: Cell, folder: Path) -> None:
@@ -90,6 +88,6 @@ def test_a_lock_that_a_machine_left(trials, tmp_path):
         assert store.trainer(CELLS[0]) is None
         with store.exclusive(CELLS[0], waiting=lambda who: (_ for _ in ()).throw(AssertionError(who))) as found:
             assert found is None
-            store.save(CELLS[0], record(replace(CELLS[0])))
+            store.save(CELLS[0], record(CELLS[0]))
 
     trials.run("lock file of a machine that is gone: free", trial, short=5, long=100)
