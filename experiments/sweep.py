@@ -1,6 +1,6 @@
 """Run a W&B sweep file without W&B's server: an agent for machines without internet.
 
-    python experiments/sweep.py sweeps/table1.yaml
+    python experiments/sweep.py sweeps/table1-digits.yaml
 
 Runs each cell that has no record with the command line that `wandb agent` would use. Start as many agents as you like,
 on any machines that share the folder of the records: no cell is trained twice. Exit status: 0, 1 when a cell failed,

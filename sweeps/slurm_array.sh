@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Eight agents of one sweep as a SLURM array; no internet is needed.
 #
-#   sbatch --chdir=/path/to/gc2l sweeps/slurm_array.sh sweeps/table1.yaml
+#   sbatch --chdir=/path/to/gc2l sweeps/slurm_array.sh sweeps/table1-digits.yaml
 #
 # Each agent takes the next cell that has no record and that no other agent is running, until none is left.
 # An agent that is preempted or reaches its time limit is queued again, and its cell continues from the last epoch.

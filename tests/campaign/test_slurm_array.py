@@ -31,7 +31,7 @@ def job(tmp_path):
         "SLURM_ARRAY_JOB_ID": "17",
         "SLURM_ARRAY_TASK_ID": "3",
     }
-    with subprocess.Popen([SCRIPT, "sweeps/table1.yaml"], cwd=tmp_path, env=environment) as process:
+    with subprocess.Popen([SCRIPT, "sweeps/table1-digits.yaml"], cwd=tmp_path, env=environment) as process:
         while not (tmp_path / "told").exists():
             time.sleep(0.02)
         yield process, tmp_path
@@ -42,7 +42,7 @@ def test_a_job_ends_as_its_agent_does(job):
     process, folder = job
     (folder / "busy").unlink()
     assert process.wait(timeout=60) == 1
-    assert (folder / "told").read_text().splitlines() == ["experiments/sweep.py sweeps/table1.yaml"]
+    assert (folder / "told").read_text().splitlines() == ["experiments/sweep.py sweeps/table1-digits.yaml"]
 
 
 def test_a_job_at_its_time_limit_stops_its_agent_first_and_is_queued_again(job):
@@ -50,7 +50,7 @@ def test_a_job_at_its_time_limit_stops_its_agent_first_and_is_queued_again(job):
     process.terminate()
     assert process.wait(timeout=60) == 143
     told = (folder / "told").read_text().splitlines()
-    assert told == ["experiments/sweep.py sweeps/table1.yaml", "ended", "requeue 17_3"]
+    assert told == ["experiments/sweep.py sweeps/table1-digits.yaml", "ended", "requeue 17_3"]
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")

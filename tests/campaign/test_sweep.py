@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 import pytest
@@ -7,28 +6,17 @@ import yaml
 from gc2l.campaign.arguments import read_cell
 from gc2l.campaign.sweep import read_sweep
 from gc2l.cells import read_presets, table_cells
+from gc2l.paper import TABLES
 
 ROOT = Path(__file__).parents[2]
 PRESETS = ROOT / "experiments" / "presets"
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
-SCALE = re.compile(r"^  (?:# )?(preset: .*)\n  (?:# )?(data\.name: .*)\n", re.MULTILINE)
 MINIMAL = {
     "program": "experiments/train.py",
     "method": "grid",
     "command": ["${env}", "${interpreter}", "${program}", "${args}"],
     "parameters": {"seed": {"values": [1, 2]}, "preset": {"value": "digits"}},
 }
-
-
-def scales(path):
-    """The file's text at each of the scales that it offers, by preset."""
-    text = path.read_text()
-    rest = SCALE.sub("", text)
-    start = rest.index("parameters:\n") + len("parameters:\n")
-    return {
-        yaml.safe_load(preset)["preset"]["value"]: f"{rest[:start]}  {preset}\n  {data}\n{rest[start:]}"
-        for preset, data in SCALE.findall(text)
-    }
 
 
 def cells_of(sweep):
@@ -41,35 +29,30 @@ def written(tmp_path, content):
     return path
 
 
-def test_every_table_has_a_sweep():
-    assert {"table1", "table2", "table3", "table4"} == {path.stem for path in FILES}
+def test_every_table_has_a_sweep_for_each_preset_that_has_its_columns():
+    assert {path.stem for path in FILES} == {
+        f"{table}-{name}"
+        for name, preset in read_presets(PRESETS).items()
+        for table in TABLES
+        if table_cells([table], preset, [1])
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_sweep_lists_exactly_the_cells_of_its_table_at_every_scale(path, tmp_path):
-    presets = read_presets(PRESETS)
-    offered = scales(path)
-    assert offered.keys() == {name for name, preset in presets.items() if table_cells([path.stem], preset, [1])}
-    for name, text in offered.items():
-        changed = tmp_path / path.name
-        changed.write_text(text)
-        cells = cells_of(read_sweep(changed))
-        expected = table_cells([path.stem], presets[name], [1, 2, 3])
-        assert len(cells) == len({cell.identity for cell in cells}) == len(expected)
-        assert set(cells) == set(expected)
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_sweep_as_it_is_runs_its_smallest_scale_seed_by_seed(path):
+def test_a_sweep_lists_exactly_the_cells_of_its_table_seed_by_seed(path):
+    table, _, preset = path.stem.partition("-")
     sweep = read_sweep(path)
     assert sweep.name == path.stem
-    assert cells_of(sweep)[0].preset == next(iter(scales(path)))
-    seeds = [cell.seed for cell in cells_of(sweep)]
+    cells = cells_of(sweep)
+    expected = table_cells([table], read_presets(PRESETS)[preset], [1, 2, 3])
+    assert len(cells) == len({cell.identity for cell in cells}) == len(expected)
+    assert set(cells) == set(expected)
+    seeds = [cell.seed for cell in cells]
     assert seeds == sorted(seeds)
 
 
 def test_a_missing_or_doubled_convolution_is_found():
-    sweep = read_sweep(ROOT / "sweeps" / "table1.yaml")
+    sweep = read_sweep(ROOT / "sweeps" / "table1-digits.yaml")
     expected = set(table_cells(["table1"], read_presets(PRESETS)["digits"], [1, 2, 3]))
     for values in (sweep.parameters["convolution"][1:], (*sweep.parameters["convolution"], "sc-n1")):
         changed = type(sweep)(

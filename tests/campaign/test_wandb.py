@@ -1,4 +1,4 @@
-"""The real `wandb sweep` and `wandb agent` on sweeps/table1.yaml, without a network."""
+"""The real `wandb sweep` and `wandb agent` on sweeps/table1-digits.yaml, without a network."""
 
 import importlib
 import json
@@ -66,7 +66,7 @@ def wandb(*arguments: str, **environment: str) -> str:
 
 
 def test_an_agent_trains_a_cell_though_it_is_preempted_and_tells_one_that_has_a_record(checkout, monkeypatch):
-    sweep = read_sweep(Path("sweeps/table1.yaml"))
+    sweep = read_sweep(Path("sweeps/table1-digits.yaml"))
     # The fastest convolution is trained; the other has a record that no training could have made.
     points = {point["convolution"]: point for point in sweep.points() if point["seed"] == 2}
     (trained, store), (recorded, _) = (
@@ -80,7 +80,7 @@ def test_an_agent_trains_a_cell_though_it_is_preempted_and_tells_one_that_has_a_
     with wandb_server() as server:
         server.points = [points["gc2l-n4"], points["gc-n16"]]
         server.stored = lambda run: stored_configuration(checkout, run)
-        created = wandb("sweep", "sweeps/table1.yaml", WANDB_BASE_URL=server.url)
+        created = wandb("sweep", "sweeps/table1-digits.yaml", WANDB_BASE_URL=server.url)
         assert yaml.safe_load(server.config)["command"] == list(sweep.command)
         (agent,) = re.findall(r"wandb agent (\S+/gc2l/sweep001)", created)
         scheduler = threading.Thread(target=preempt, args=(store, trained), daemon=True)

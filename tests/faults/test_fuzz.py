@@ -146,7 +146,7 @@ def test_compiled_networks(trials, tmp_path):
 
 
 def test_sweeps(trials, tmp_path):
-    whole = (ROOT / "sweeps" / "table1.yaml").read_text()
+    whole = (ROOT / "sweeps" / "table1-digits.yaml").read_text()
     path = tmp_path / "sweep.yaml"
 
     def trial(rng):
