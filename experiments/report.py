@@ -1,4 +1,4 @@
-"""The report: verdicts, tables, figures, costs and commands on one page, results/report/index.html. Trains nothing."""
+"""The report: verdicts, figures, tables, costs and commands on one page, results/report/index.html. Trains nothing."""
 
 import os
 from dataclasses import dataclass

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from analysis.figure_runs import STORES, approximated, errors_of, full, partial
 from analysis.samples import CIFAR, IMAGENET, PRESETS
+from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from records.samples import record
 from scipy import stats
@@ -110,6 +111,27 @@ def test_means_and_their_bands():
 def test_one_seed_has_no_band():
     axes = drawn("fig5_error_vs_groups", full(seeds=(1,))).axes[3]
     assert not axes.collections
+
+
+def test_the_marks_stand_once_for_all_panels():
+    figure = drawn("fig5_error_vs_groups", full())
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["SC", "GC", "GC-2L", "Shuffle", "FLGC"]
+    marks = {line.get_label(): line for line in legend.get_lines()}
+    for axes in figure.axes:
+        assert len(legend_texts(axes)) == 4
+        assert all(line.get_linestyle() == line.get_marker() == "None" for line in axes.get_legend().get_lines())
+        for text in axes.get_legend().get_texts():
+            assert to_hex(text.get_color()) == to_hex(marks[text.get_text().split("  ")[0]].get_color())
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_first_line_says_in_one_sentence_what_is_to_be_seen(name):
+    for records in (full(), []):
+        first, _, rest = drawn(name, records).texts[-1].get_text().partition("\n")
+        assert first.endswith(".")
+        assert first.count(".") == 1
+        assert rest[0].isupper()
 
 
 def test_too_few_points_have_no_slope():

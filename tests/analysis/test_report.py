@@ -89,6 +89,14 @@ def test_every_claim_and_figure_is_there(text):
     assert "<?xml" not in text
 
 
+def test_it_opens_on_the_verdicts_before_figures_and_tables(text):
+    places = [text.index(f'id="{name}"') for name in ("verdicts", "figures", "tables", "cost", "commands")]
+    assert places == sorted(places)
+    first = text.index("<table")
+    assert text[first:].startswith('<table class="verdicts">')
+    assert "<svg" not in text[:first]
+
+
 def test_every_printed_row_is_there_with_difference_and_link(text):
     page = Page(text)
     printed = {(str(row.groups), f"{row.error_percent:.2f}") for table in TABLES for row in reported_rows(table)}

@@ -1,4 +1,4 @@
-"""The report: verdicts, tables, figures, costs and commands on one HTML page that needs no network."""
+"""The report: verdicts, figures, tables, costs and commands on one HTML page that needs no network."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -15,9 +15,10 @@ from gc2l.cells import Preset
 from gc2l.variants import VARIANTS
 
 _CAPTION = (
+    "Marks that rise from left to right agree with the paper.",
     "Each mark is one convolution with one n: the paper's error, and the mean over k seeds with its 95 % interval "
     "(Student t, k >= 2), cut at the edge of the panel. Along a line n grows with the marks. The rank correlation "
-    "(Spearman) is over all marks of a panel; the grey line, where it is in sight, is equality."
+    "(Spearman) is over all marks of a panel; the grey line, where it is in sight, is equality.",
 )
 _AREAS = {1: 22, 2: 14, 4: 22, 8: 33, 16: 46}
 

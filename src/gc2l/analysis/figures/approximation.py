@@ -25,11 +25,12 @@ from gc2l.cells import Preset
 from gc2l.variants import VARIANTS
 
 _CAPTION = (
+    "How much of GC's approximation error the coarse level removes.",
     "Best approximation of all layers of trained SC networks by GC (block Jacobi) and by GC-2L with n groups. Above: "
     "squared Frobenius error in percent of the squared norm of the weights. Below: the share of GC's error that the "
     "coarse level removes. Marks: mean over k seeds, with its 95 % interval (Student t, k >= 2) where it is larger "
     "than the mark. Dotted: random weights of the same shapes and norms. GC's error grows and the coarse level helps "
-    "for any weights; only the distance from the dotted line is due to training."
+    "for any weights; only the distance from the dotted line is due to training.",
 )
 _WIDTHS = (3.5, 5.2, 7.2)
 Measured = Mapping[int, Sequence[Approximation]]
@@ -47,7 +48,7 @@ def layer_approximation(
         if ("sc", 1) in runs and (measured := by_groups(approximations, runs["sc", 1]))
     ]
     if not networks:
-        return empty_figure("no trained network is measured yet", (_CAPTION,))
+        return empty_figure("no trained network is measured yet", _CAPTION)
     figure = Figure(figsize=(_WIDTHS[min(len(networks), 3) - 1], 4.0), layout="constrained")
     grid = figure.subplots(2, len(networks), sharex="col", sharey="row", squeeze=False)
     for (above, below), (scale, runs, measured) in zip(grid.T, networks, strict=True):
@@ -62,7 +63,7 @@ def layer_approximation(
     handles = [Line2D([], [], **mark(variant).line, label=VARIANTS[variant].label) for variant in ("gc", "gc2l")]
     handles.append(Line2D([], [], color=FAINT, linestyle=":", label="random weights"))
     figure.legend(handles=handles, loc="outside upper center", ncols=len(handles))
-    add_caption(figure, (_CAPTION, *(scale_note(scale, runs) for scale, runs, _ in networks)))
+    add_caption(figure, (*_CAPTION, *(scale_note(scale, runs) for scale, runs, _ in networks)))
     return figure
 
 

@@ -7,10 +7,11 @@ from gc2l.analysis.figures.style import FAINT, add_caption, empty_figure, mark, 
 from gc2l.records.coarse_level import CoarseLevelRecord
 
 _CAPTION = (
+    "What the coarse level of each layer does in a trained network.",
     "Trained GC-2L network, layer by layer. Left: energy of C z in percent of the output's, over the test images. "
     "Middle: effective rank of C (exponential of the entropy of its normalised singular values); dotted: n m, the "
     "largest possible. Right: test error when the layer's r x is replaced by the mean of each group's channels, times "
-    "the factor that fits best; solid: as trained, dashed: all layers replaced, dotted: C = 0 in all layers."
+    "the factor that fits best; solid: as trained, dashed: all layers replaced, dotted: C = 0 in all layers.",
 )
 
 
@@ -18,7 +19,7 @@ _CAPTION = (
 def coarse_level(record: CoarseLevelRecord | None) -> Figure:
     """One row of three panels for each network."""
     if record is None or not record.networks:
-        return empty_figure("not measured", (_CAPTION,))
+        return empty_figure("not measured", _CAPTION)
     figure = Figure(figsize=(7.2, 0.6 + 2.2 * len(record.networks)), layout="constrained")
     grid = figure.subplots(len(record.networks), 3, squeeze=False, sharey="row")
     color = mark("gc2l").color
@@ -38,5 +39,5 @@ def coarse_level(record: CoarseLevelRecord | None) -> Figure:
         share.set_title(network.slug, loc="left")
     for place, label in zip(grid[-1], ("C z, % of energy", "effective rank of C", "test error (%)"), strict=True):
         place.set_xlabel(label)
-    add_caption(figure, (_CAPTION,))
+    add_caption(figure, _CAPTION)
     return figure

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import offset_copy
 
 from gc2l.analysis.figures.points import Point, Source, draw_sources, paper_columns, reported, reproduced
 from gc2l.analysis.figures.style import WHITE_EDGE, groups_axis, mark, panels, placeholder, styled, ticks
@@ -19,10 +20,11 @@ from gc2l.paper import GROUPS
 from gc2l.variants import VARIANTS
 
 _CAPTION = (
+    "The flatter a line, the less a variant loses with more groups.",
     "Top-1 test error after the last epoch against the number of groups n; SC is n = 1. Marks: the paper's number, or "
     "the mean over k seeds; bands: its 95 % interval (Student t, k >= 2), cut at the edge of the panel. Lines: least "
     "squares over n >= 2, every run a point; beside the names their slopes in percentage points per doubling of n, "
-    "[95 % interval]. The paper prints one number each, without seeds."
+    "[95 % interval]. The paper prints one number each, without seeds.",
 )
 
 
@@ -35,6 +37,12 @@ def error_against_groups(table: str, presets: Mapping[str, Preset], index: RunIn
     most = max(point.groups for source in sources for point in source.points)
     groups = [n for n in GROUPS if n <= most]
     draw = partial(_draw, groups=groups)
+    handles = [
+        Line2D([], [], **mark(variant).line, label=entry.label)
+        for variant, entry in VARIANTS.items()
+        if any(source.of(variant) for source in sources)
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles) if len(sources) > 1 else 3)
     return draw_sources(figure, axes, sources, draw, columns, _CAPTION, shared_legend=False)
 
 
@@ -45,7 +53,7 @@ def _draw(axes: Axes, source: Source, groups: Sequence[int]) -> None:
         return
     for standard in source.of("sc"):
         axes.axhline(standard.error.value, color=mark("sc").color, linestyle=mark("sc").linestyle, linewidth=0.8)
-    handles = [_draw_variant(axes, variant, points) for variant in VARIANTS if (points := source.of(variant))]
+    slopes = {variant: _draw_variant(axes, variant, points) for variant in VARIANTS if (points := source.of(variant))}
     heights = [height for line in axes.get_lines() for height in np.asarray(line.get_ydata())]
     margin = 0.07 * (max(heights) - min(heights)) or 1
     axes.set_ylim(min(heights) - margin, max(heights) + margin)
@@ -53,29 +61,35 @@ def _draw(axes: Axes, source: Source, groups: Sequence[int]) -> None:
     axes.set_xlim(0.85, 1.18 * max(groups))
     axes.yaxis.set_major_locator(ticks())
     axes.set_ylabel("test error (%)")
-    # Below the axis, where it covers no run.
-    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (-0.16, -0.24), "borderaxespad": 0}
-    title = "slope per doubling of n [95 %]"
-    axes.legend(handles=handles, **place, alignment="left", labelspacing=0.3, title=title)
+    # Below the axis, where it covers no run. Text alone: the marks are in the figure's legend.
+    below = offset_copy(axes.transAxes, axes.get_figure(root=True), x=-20, y=-30, units="points")
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (0, 0), "bbox_transform": below, "borderaxespad": 0}
+    place |= {"alignment": "left", "labelspacing": 0.3, "handlelength": 0, "handletextpad": 0}
+    axes.legend(
+        handles=[Line2D([], [], linestyle="none", label=text) for text in slopes.values() if text],
+        labelcolor=[mark(variant).color for variant, text in slopes.items() if text],
+        title="slope per doubling of n [95 %]",
+        **place,
+    )
 
 
-def _draw_variant(axes: Axes, variant: str, points: Sequence[Point]) -> Line2D:
-    """Draw the points of one variant and return its entry of the legend."""
+def _draw_variant(axes: Axes, variant: str, points: Sequence[Point]) -> str:
+    """Draw the points of one variant; returns its name and slope, nothing for SC, which has none."""
     look, label = mark(variant), VARIANTS[variant].label
     n = [point.groups for point in points]
     means = [point.error.value for point in points]
     axes.plot(n, means, **look.line | WHITE_EDGE | {"linestyle": "none"}, label=label, zorder=3)
     _draw_band(axes, points, look.color)
-    if variant != "sc":
-        text = "too few for a slope"
-        if line := _fit(points):
-            estimate, intercept = line
-            heights = [intercept + estimate.value * math.log2(groups) for groups in n]
-            axes.plot(n, heights, color=look.color, linestyle=look.linestyle, label=f"fit {label}")
-            if interval := estimate.interval:
-                text = f"{estimate.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-        label += f"  {text}".replace("-", "\N{MINUS SIGN}")
-    return Line2D([], [], **look.line, label=label)
+    if variant == "sc":
+        return ""
+    text = "too few for a slope"
+    if line := _fit(points):
+        estimate, intercept = line
+        heights = [intercept + estimate.value * math.log2(groups) for groups in n]
+        axes.plot(n, heights, color=look.color, linestyle=look.linestyle, label=f"fit {label}")
+        if interval := estimate.interval:
+            text = f"{estimate.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    return f"{label}  " + text.replace("-", "\N{MINUS SIGN}")
 
 
 def _fit(points: Sequence[Point]) -> tuple[Estimate, float] | None:

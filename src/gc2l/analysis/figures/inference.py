@@ -49,6 +49,7 @@ def inference_against_groups(record: InferenceRecord) -> Figure:
     add_caption(
         figure,
         (
+            "How far grouped convolutions stay above the ideal time, 1/n.",
             "Time of one grouped convolution, one image, float32, one thread of "
             f"{record.hardware.processor}, median of the turns. Dotted: the shortest time at n = 1, divided by n.",
         ),

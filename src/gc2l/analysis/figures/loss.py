@@ -16,9 +16,10 @@ from gc2l.records import Record
 from gc2l.variants import VARIANTS
 
 _CAPTION = (
+    "How close the loss of GC-2L stays to that of SC as n grows.",
     "Training loss (cross-entropy in nats, mean of each epoch). Lines: mean over k seeds; bands: from the lowest to "
     "the highest seed. SC (n = 1) is the same in all panels of a row. The paper shows such curves in its Figure 4 "
-    "without their numbers, so none of its own stand here."
+    "without their numbers, so none of its own stand here.",
 )
 _GROUPS = tuple(n for n in GROUPS if n > 1)
 Runs = Mapping[tuple[str, int], Sequence[Record]]
@@ -35,7 +36,7 @@ def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
     shown = [(scale, runs) for scale, runs in shown if runs]
     notes = missing_note(columns, [(scale.column.network, scale.column.dataset) for scale, _ in shown])
     if not shown:
-        return empty_figure("no run is recorded yet", (_CAPTION, *notes))
+        return empty_figure("no run is recorded yet", (*_CAPTION, *notes))
     figure = Figure(figsize=(7.2, 0.3 + 1.95 * len(shown)), layout="constrained")
     rows = figure.subfigures(len(shown), 1, squeeze=False)[:, 0]
     for row, (scale, runs) in zip(rows, shown, strict=True):
@@ -48,7 +49,7 @@ def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
         all_axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.4, 2, 3, 5, 7)))
         all_axes[0].set_ylabel("training loss")
     add_legend(figure, figure.axes, loc="outside upper right")
-    add_caption(figure, (_CAPTION, *(scale_note(scale, runs) for scale, runs in shown), *notes))
+    add_caption(figure, (*_CAPTION, *(scale_note(scale, runs) for scale, runs in shown), *notes))
     return figure
 
 

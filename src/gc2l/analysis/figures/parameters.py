@@ -14,10 +14,11 @@ from gc2l.cells import Preset
 from gc2l.variants import VARIANTS
 
 _CAPTION = (
+    "Lower left is better: a smaller network and a smaller error.",
     "Top-1 test error after the last epoch against the parameters of the network, in millions; FLGC with the nominal "
     "number that the paper gives, not its dense weights. Ticks: the smallest network of each n, with n above it. "
     "Marks: the paper's number, or the mean over k seeds with its 95 % interval (Student t, k >= 2), cut at the edge "
-    "of the panel. The paper prints one number each, without seeds."
+    "of the panel. The paper prints one number each, without seeds.",
 )
 
 

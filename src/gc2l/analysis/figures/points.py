@@ -116,7 +116,7 @@ def draw_sources(
     sources: Sequence[Source],
     draw: Callable[[Axes, Source], None],
     columns: Sequence[tuple[str, str]],
-    caption: str,
+    caption: Sequence[str],
     *,
     shared_legend: bool = True,
 ) -> Figure:
@@ -127,7 +127,7 @@ def draw_sources(
         add_legend(figure, axes)
     runs = [source for source in sources if source.note]
     notes = missing_note(columns, [(source.network, source.dataset) for source in runs])
-    add_caption(figure, (caption, *(source.note for source in runs), *notes))
+    add_caption(figure, (*caption, *(source.note for source in runs), *notes))
     return figure
 
 

@@ -9,6 +9,7 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangl
 from gc2l.analysis.figures.style import FAINT, INK, add_caption, mark, styled
 
 _CAPTION = (
+    "GC-2L is GC with one channel of each group exchanged.",
     "The dense weight of the layers for n = 4; every square is a block of k x k convolutions, white is zero. SC has "
     "all blocks. GC keeps those on the diagonal. GC-2L adds a correction of rank n: r reduces each group of input "
     "channels to one channel, C spreads these n channels over all output channels.",

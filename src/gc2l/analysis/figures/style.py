@@ -159,7 +159,10 @@ def placeholder(axes: Axes, text: str) -> None:
 
 
 def add_caption(figure: Figure, paragraphs: Sequence[str]) -> None:
-    """Add a caption below everything, as the last step: the figure grows by its height and its layout is settled."""
+    """Add a caption below everything, as the last step: the figure grows by its height and its layout is settled.
+
+    The first paragraph is one short line that says what is to be seen.
+    """
     width, height = figure.get_size_inches()
     letters = int(_CAPTION_LETTERS_PER_INCH * (width - 2 * _CAPTION_MARGIN))
     lines = [line for paragraph in paragraphs for line in textwrap.wrap(_unbroken(paragraph), letters)]

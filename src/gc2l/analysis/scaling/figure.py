@@ -49,7 +49,7 @@ def speedup_against_groups(record: ScalingRecord) -> Figure:
         if widths
         else "Nothing is predicted for the networks of Table 2, which are outside the measured range."
     )
-    add_caption(figure, (caption,))
+    add_caption(figure, ("How much faster training gets with more groups, one on each rank.", caption))
     return figure
 
 
