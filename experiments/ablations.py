@@ -7,13 +7,14 @@ results/ablations/PRESET.md.
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc2l.campaign.script import find_preset, run_script
+
 import tyro
 
 from gc2l.analysis.ablations import ablation_table, movement_table
 from gc2l.campaign.ablations import ABLATIONS, ablation_cells
 from gc2l.campaign.grid import run_missing
 from gc2l.campaign.reproduce import GridArguments, report_failures
-from gc2l.campaign.script import find_preset, run_script
 from gc2l.records import RunStore, write_atomically
 
 PRESETS = Path(__file__).parent / "presets"

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 from safetensors.numpy import load
 
 from gc2l.analysis import RunIndex
 from gc2l.analysis.claims.network_approximation import Approximation, approximate, read_approximations, to_csv
-from gc2l.campaign.script import run_script
 from gc2l.cells import Cell, Preset, read_presets
 from gc2l.files import read_checked, write_checked
 from gc2l.paper import TABLES, reported_rows

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from gc2l.campaign.script import run_script
+
 import torch
 import tyro
 
@@ -23,7 +25,6 @@ from gc2l.bench.report import layer_table, loop_table, step_table, targets
 from gc2l.bench.results import Results
 from gc2l.bench.roofline import draw_roofline
 from gc2l.bench.steps import PLAIN, measure_steps
-from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig
 from gc2l.files import write_atomically
 from gc2l.nn import TwoLevelGroupConv2d

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from gc2l.campaign.script import run_script
+
 import torch
 import tyro
 
@@ -18,7 +20,6 @@ from gc2l.bench.device import Device
 from gc2l.bench.gpu import FULL, QUICK, GpuBenchmark, Plan
 from gc2l.bench.report import gpu_targets, layer_table, loop_table, step_table
 from gc2l.bench.results import Results
-from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig
 from gc2l.training import Execution
 from gc2l.training.graph import CudaGraphs

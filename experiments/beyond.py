@@ -5,13 +5,14 @@ Trains the cells that the preset still lacks, then prints the tables and writes 
 
 from pathlib import Path
 
+from gc2l.campaign.script import find_preset, run_script
+
 import tyro
 
 from gc2l.analysis.beyond import beyond_table
 from gc2l.campaign.beyond import REFERENCE, beyond_cells, beyond_columns
 from gc2l.campaign.grid import run_missing
 from gc2l.campaign.reproduce import GridArguments, report_failures
-from gc2l.campaign.script import find_preset, run_script
 from gc2l.records import RunStore, write_atomically
 
 PRESETS = Path(__file__).parent / "presets"

@@ -6,11 +6,12 @@ Trains nothing. Prints a summary and writes results/claims.md, with every compar
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
 from gc2l.analysis import RunIndex
 from gc2l.analysis.claims import evaluate, read_approximations, to_json, to_markdown, to_terminal
-from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
 from gc2l.evidence.exact import gather_evidence
 from gc2l.records import RunStore, write_atomically

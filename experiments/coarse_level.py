@@ -6,9 +6,10 @@ Measured on the test images, which have to be on this machine (GC2L_DATA).
 
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
-from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig
 from gc2l.evidence import list_released, load_released
 from gc2l.evidence.coarse_level import measure_coarse_level

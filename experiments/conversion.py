@@ -7,13 +7,14 @@ result for one epoch. Errors are means over the seeds with half the 95 % interva
 from collections.abc import Sequence
 from pathlib import Path
 
+from gc2l.campaign.script import find_preset, run_script
+
 import tyro
 from tabulate import tabulate
 
 from gc2l.analysis.labels import mean_text
 from gc2l.analysis.statistics import mean_interval
 from gc2l.campaign.fine_tuning import LEARNING_RATE, convert_and_tune, trained_network
-from gc2l.campaign.script import find_preset, run_script
 from gc2l.records import write_atomically
 from gc2l.training import Execution
 

@@ -8,6 +8,8 @@ from by time. Needs Triton.
 
 from typing import Literal
 
+from gc2l.campaign.script import run_script
+
 import torch
 import tyro
 from tabulate import tabulate
@@ -47,4 +49,4 @@ def main(
 
 
 if __name__ == "__main__":
-    raise SystemExit(tyro.cli(main))
+    run_script(lambda: tyro.cli(main))

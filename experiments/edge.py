@@ -16,11 +16,12 @@ import time
 from itertools import product
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import torch
 import tyro
 
 from gc2l.bench.inference import LIBRARIES, begun, installed, layer_cases, measure, network_case
-from gc2l.campaign.script import run_script
 from gc2l.evidence.publish import publish_inference
 from gc2l.records import save_measurement
 from gc2l.records.environment import describe_environment

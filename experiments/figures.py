@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
 from gc2l.analysis import RunIndex
 from gc2l.analysis.claims import read_approximations
 from gc2l.analysis.figures import FIGURES, FILE_FORMATS, to_bytes
-from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
 from gc2l.records import RunStore, write_atomically
 

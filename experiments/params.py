@@ -4,9 +4,10 @@ A row is a network, a variant and a number of groups of one table; CIFAR-10 and 
 to the nearest number with the digits that the table prints; exits with status 1 when one then differs from it.
 """
 
+from gc2l.campaign.script import run_script
+
 from tabulate import tabulate
 
-from gc2l.campaign.script import run_script
 from gc2l.models import paper_parameter_counts
 from gc2l.paper import PARAMETER_DECIMALS, TABLES, reported_rows
 from gc2l.variants import VARIANTS

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
 from gc2l.analysis import RunIndex, comparison_table
@@ -17,7 +19,6 @@ from gc2l.analysis.readme import (
     verdict_table,
 )
 from gc2l.analysis.trials import trials_table
-from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
 from gc2l.evidence.exact import gather_evidence
 from gc2l.models import paper_parameter_counts

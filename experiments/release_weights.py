@@ -7,9 +7,10 @@ stays under 1 MB.
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc2l.campaign.script import find_preset, run_script
+
 import tyro
 
-from gc2l.campaign.script import find_preset, run_script
 from gc2l.cells import table_cells
 from gc2l.evidence.released import release
 from gc2l.records import RunStore, WeightsFolder

@@ -4,13 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
 from gc2l.analysis import RunIndex, comparison_table
 from gc2l.analysis.claims import evaluate, read_approximations
 from gc2l.analysis.figures import FIGURES, to_bytes
 from gc2l.analysis.report import report_page
-from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
 from gc2l.evidence.exact import gather_evidence
 from gc2l.models import paper_parameter_counts

@@ -11,10 +11,11 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
 from gc2l.campaign.agent import open_jobs, run_agent, run_command
-from gc2l.campaign.script import run_script
 from gc2l.campaign.sweep import read_sweep
 
 PRESETS = Path(__file__).parent / "presets"

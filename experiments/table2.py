@@ -9,10 +9,11 @@ about ten minutes and 10 GB, and kept in results/table2; --measure repeats them.
 import sys
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
 from gc2l.bench.device import Device
-from gc2l.campaign.script import run_script
 from gc2l.evidence.publish import publish_table2
 from gc2l.records import Split, read_scaling, save_measurement
 from gc2l.scaling import JointRun, Network, Plan, measure_scaling

@@ -6,10 +6,11 @@ results/tables/table4.{md,csv,tex}.
 
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
 from gc2l.campaign.reproduce import GridArguments, reproduce_table
-from gc2l.campaign.script import run_script
 
 PRESETS = Path(__file__).parent / "presets"
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
-from gc2l.campaign.script import run_script
 from gc2l.cells import read_presets
 from gc2l.evidence.publish import publish_coarse_level, publish_inference, publish_table, publish_table2
 from gc2l.records import RunStore, read_coarse_level, read_inference, read_scaling

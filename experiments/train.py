@@ -24,11 +24,12 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
 from gc2l.campaign.arguments import check_stored, choose_template, own_cell, split_agents_arguments
 from gc2l.campaign.run import run_cell, run_cell_on_ranks
-from gc2l.campaign.script import run_script
 from gc2l.cells import Cell
 from gc2l.parallel import Parallel, RankError, join_job
 from gc2l.records import Record, RunStore

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+from gc2l.campaign.script import run_script
+
 import tyro
 
-from gc2l.campaign.script import run_script
 from gc2l.cells import DataConfig, read_presets
 from gc2l.evidence.verification import check_files, measured_files, verify
 from gc2l.records import RunStore, WeightsFolder, read_scaling

@@ -12,11 +12,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
+from gc2l.campaign.script import run_script
+
 import torch
 import tyro
 from tabulate import tabulate
 
-from gc2l.campaign.script import run_script
 from gc2l.cells import ModelConfig
 from gc2l.models import build_model, paper_network
 from gc2l.parallel import LayerShape, layer_shapes, network_traffic, parallel_variants

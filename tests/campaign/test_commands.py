@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import gc2l.__main__
 from gc2l.campaign import commands
 from gc2l.campaign.commands import Export
 from gc2l.evidence import list_released
@@ -75,11 +74,3 @@ def test_a_wrong_argument_names_what_is_right(tmp_path, arguments, message):
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"weights=.*none\.pt is missing"):
         Export(path=tmp_path / "x.onnx", network="squeezenet1_1", weights=tmp_path / "none.pt")()
-
-
-@pytest.mark.parametrize("missing", ["tyro", "safetensors.torch"])
-def test_without_the_extra_it_is_named(monkeypatch, missing):
-    monkeypatch.setitem(sys.modules, missing, None)
-    monkeypatch.delitem(sys.modules, "gc2l.campaign.commands")
-    with pytest.raises(SystemExit, match=rf"{missing} is not installed; .*pip install 'gc2l\[suite\]'"):
-        gc2l.__main__.main()

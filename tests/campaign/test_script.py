@@ -4,9 +4,9 @@ import os
 import signal
 import time
 
-import pytest
-
 from gc2l.campaign.script import STOP_SIGNALS, run_script
+
+import pytest
 
 
 @pytest.fixture(autouse=True)

@@ -12,13 +12,14 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+from gc2l.campaign.script import run_script
+
 import psutil
 import torch
 from small_run import cell, execution
 
 from gc2l.campaign.grid import run_missing
 from gc2l.campaign.run import run_cell, run_cell_on_ranks
-from gc2l.campaign.script import run_script
 from gc2l.cells import Cell
 from gc2l.parallel import Parallel, RankError, join_job
 from gc2l.records import Record, RunStore

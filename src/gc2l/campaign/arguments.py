@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
+from gc2l.campaign.script import find_preset
+
 import tyro
 
-from gc2l.campaign.script import find_preset
 from gc2l.cells import Cell, Preset
 from gc2l.records import RunStore
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from gc2l.campaign.grid import Failure, run_missing
 from gc2l.campaign.script import find_preset
+
+from gc2l.campaign.grid import Failure, run_missing
 from gc2l.cells import read_presets, table_cells
 from gc2l.evidence.publish import publish_table
 from gc2l.records import RunStore

@@ -9,8 +9,9 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from gc2l.campaign.run import run_cell
 from gc2l.campaign.script import run_script
+
+from gc2l.campaign.run import run_cell
 from gc2l.cells import Cell
 from gc2l.records import RunStore
 from gc2l.training import Execution, Progress, train
