@@ -1,5 +1,7 @@
 """One set of versions: pyproject.toml names the direct requirements, constraints.txt pins, environment.yml repeats."""
 
+import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -64,3 +66,15 @@ def test_environment_has_a_python_that_the_package_supports():
     (python,) = (line.partition("=")[2] for line in conda if line.startswith("python="))
     assert SpecifierSet(PROJECT["requires-python"]).contains(python)
     assert "pip" in conda
+
+
+def test_the_container_has_a_python_that_the_package_supports_and_is_not_roots():
+    folder = ROOT / ".devcontainer"
+    lines = (folder / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    (python,) = (found[1] for line in lines if (found := re.match(r"FROM python:([\d.]+)-slim AS tools$", line)))
+    assert SpecifierSet(PROJECT["requires-python"]).contains(python)
+    install = lines.index("RUN make install")  # which takes constraints.txt
+    assert lines.index("USER gc2l") < lines.index("FROM tools") < lines.index("COPY --chown=gc2l . .") < install
+    settings = json.loads((folder / "devcontainer.json").read_text(encoding="utf-8"))
+    assert settings["build"] == {"dockerfile": "Dockerfile", "context": "..", "target": "tools"}
+    assert settings["remoteUser"] == "gc2l"

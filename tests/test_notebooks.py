@@ -1,13 +1,16 @@
 """Every notebook, executed from top to bottom, and committed without what an execution leaves behind."""
 
+import importlib.util
 import json
 import logging
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -74,3 +77,21 @@ def test_it_runs_in_this_interpreter_and_an_error_is_one(execute):
     wrong = nbformat.v4.new_code_cell("assert 1 + 1 == 3")
     with pytest.raises(CellExecutionError, match="1 \\+ 1 == 3"):
         execute(nbformat.v4.new_notebook(cells=[right, wrong]))
+
+
+@pytest.mark.parametrize("wheels", [[], ["gc2l-0.1.0-py3-none-any.whl"]])
+def test_your_network_installs_the_package_only_where_it_is_missing(wheels, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in wheels:
+        (tmp_path / name).touch()
+    (cell, *_) = (cell for cell in read(REPOSITORY / "notebooks/your_network.ipynb").cells if cell.cell_type == "code")
+    installed = []
+    shell = SimpleNamespace(run_line_magic=lambda *words: installed.append(words))
+    code = compile(TransformerManager().transform_cell(cell.source), "cell", "exec")
+    exec(code, {"get_ipython": lambda: shell})
+    assert installed == []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    names: dict[str, object] = {"get_ipython": lambda: shell}
+    exec(code, names)
+    assert installed == [("pip", 'install --quiet "{wheel}[suite]"')]  # IPython puts in the variable
+    assert str(names["wheel"]) == (wheels or ["gc2l"])[0]
