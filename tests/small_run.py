@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from gc2l.cells import Cell, DataConfig, ModelConfig, TrainingConfig
-from gc2l.training import Execution
+from gc2l.training import Execution, ImageClassifier, train
 
 CELL = Cell(
     model=ModelConfig(network="wide_resnet_cifar", depth=10, width=1),
@@ -23,3 +25,18 @@ def cell(*, epochs: int = 3, variant: str = "gc2l", groups: int = 4, **training:
 
 def execution(scratch: Path, **changes: object) -> Execution:
     return replace(Execution(device="cpu", wandb="disabled", progress=False, threads=1, scratch=scratch), **changes)
+
+
+def stop_in_epoch(epoch: int, run: Cell, how: Execution) -> None:
+    """Train `run` until its epoch of that number, from 0, starts, as Ctrl-C would."""
+    start = ImageClassifier.on_train_epoch_start
+
+    def stop(self: ImageClassifier) -> None:
+        if self.current_epoch == epoch:
+            raise KeyboardInterrupt
+        start(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ImageClassifier, "on_train_epoch_start", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, how)

@@ -1,9 +1,7 @@
 """The compiled convolutions against plain loops over groups in float64, for shapes that nobody chose."""
 
-import ctypes
 import itertools
 import math
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -183,20 +181,6 @@ def test_tiles_fit_the_registers(copied):
             sizes = tiles.starts(count, cuts).diff()
             assert sizes.sum() == count and sizes.min() >= 1 and sizes.max() - sizes.min() <= 1
     assert tiles.blocks_and_tiles(10, 64, 1000, True)[0] <= 2  # not one filter at a time
-
-
-@pytest.mark.parametrize("can", [False, True])
-def test_a_library_that_the_processor_cannot_run_is_left_alone(can, monkeypatch):
-    fake = mock.MagicMock()
-    fake.gc2l_runs_here.return_value = int(can)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    monkeypatch.setattr(kernel, "find_spec", lambda _: mock.Mock(origin="/somewhere/library.so"))
-    monkeypatch.setattr(ctypes, "CDLL", lambda _: fake)
-    assert kernel.library.__wrapped__() is (fake if can else None)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    assert kernel.library.__wrapped__() is None
-    monkeypatch.setattr(kernel, "find_spec", lambda _: None)
-    assert kernel.library.__wrapped__() is None
 
 
 @pytest.mark.parametrize("blocking", ["pack", "row"])

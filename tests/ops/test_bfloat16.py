@@ -8,6 +8,7 @@ import torch
 from nn.layers import random_input
 from torch import nn
 
+from gc2l.edge import kernel
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
 from gc2l.ops.cpu import coarse_level, compiled, framework, loader, matrix_units
 from gc2l.ops.geometry import Geometry
@@ -201,14 +202,20 @@ def test_memory_does_not_depend_on_the_default_type(cls, default):
         assert torch.equal(mine, theirs)
 
 
+@pytest.mark.parametrize("library", [loader.library, kernel.library], ids=["training", "inference"])
 @pytest.mark.parametrize("can", [False, True])
-def test_a_library_that_the_processor_cannot_run_is_left_alone(can, monkeypatch):
+def test_a_library_that_the_processor_cannot_run_is_left_alone(can, library, monkeypatch):
     fake = mock.MagicMock()
     fake.gc2l_runs_here.return_value = int(can)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(loader, "find_spec", lambda _: mock.Mock(origin="/somewhere/library.so"))
     monkeypatch.setattr(ctypes, "CDLL", lambda _: fake)
-    assert loader.library.__wrapped__() is (fake if can else None)
+    assert library.__wrapped__() is (fake if can else None)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    assert library.__wrapped__() is None
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(loader, "find_spec", lambda _: None)
+    assert library.__wrapped__() is None
 
 
 def rounded(*shape):

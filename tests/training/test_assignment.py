@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from small_run import cell, execution
+from small_run import cell, execution, stop_in_epoch
 
 from gc2l.nn import LearnableGroupConv2d
 from gc2l.training import ImageClassifier, train
@@ -62,17 +62,7 @@ def test_without_groups_to_learn_there_is_nothing_to_count(options, tmp_path):
 def test_a_stopped_run_keeps_its_counts(tmp_path, monkeypatch):
     run = cell(epochs=3, variant="flgc", assignment_rate=100.0)
     whole = train(run, execution(tmp_path / "whole"))
-    start = ImageClassifier.on_train_epoch_start
-
-    def stop_in_third_epoch(self):
-        if self.current_epoch == 2:
-            raise KeyboardInterrupt
-        start(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ImageClassifier, "on_train_epoch_start", stop_in_third_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            train(run, execution(tmp_path / "stopped"))
+    stop_in_epoch(2, run, execution(tmp_path / "stopped"))
     assert train(run, execution(tmp_path / "stopped")).assignment == whole.assignment
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_run import cell, execution
+from small_run import cell, execution, stop_in_epoch
 
 from gc2l.data import make_data_module
 from gc2l.models import build_model
@@ -70,18 +70,8 @@ def test_progress_is_reported_step_by_step(tmp_path, monkeypatch):
 def test_a_stopped_run_continues_to_the_same_curve(schedule, tmp_path, monkeypatch):
     run = cell(schedule=schedule, milestones=(1, 2))
     whole = train(run, execution(tmp_path / "whole"))
-    start = ImageClassifier.on_train_epoch_start
-
-    def stop_in_third_epoch(self):
-        if self.current_epoch == 2:
-            raise KeyboardInterrupt
-        start(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ImageClassifier, "on_train_epoch_start", stop_in_third_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            train(run, execution(tmp_path / "stopped"))
-    epochs = []
+    stop_in_epoch(2, run, execution(tmp_path / "stopped"))
+    epochs, start = [], ImageClassifier.on_train_epoch_start
     monkeypatch.setattr(
         ImageClassifier, "on_train_epoch_start", lambda self: (epochs.append(self.current_epoch), start(self))
     )
@@ -96,17 +86,7 @@ def test_a_stopped_run_continues_to_the_same_curve(schedule, tmp_path, monkeypat
 def test_an_unreadable_checkpoint_is_named_kept_and_passed_over(tmp_path, monkeypatch):
     run, how = cell(), execution(tmp_path)
     whole = train(run, execution(tmp_path / "whole"))
-    start = ImageClassifier.on_train_epoch_start
-
-    def stop_in_third_epoch(self):
-        if self.current_epoch == 2:
-            raise KeyboardInterrupt
-        start(self)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ImageClassifier, "on_train_epoch_start", stop_in_third_epoch)
-        with pytest.raises(KeyboardInterrupt):
-            train(run, how)
+    stop_in_epoch(2, run, how)
     newest = max((tmp_path / "checkpoints" / run.identity).glob("*.ckpt"))
     newest.write_bytes(newest.read_bytes()[:1000])
     with pytest.warns(UserWarning, match=newest.name):

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from gc2l.names import unknown
+from gc2l.names import check_choice
 from gc2l.variants import VARIANTS, Assignment, CoarseStart, Start, check_variant
 
 Network = Literal["wide_resnet_cifar", "wide_resnet_imagenet", "mobilenet_v2"]
@@ -68,12 +68,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Check every value that can be checked without building the network."""
-        _check_choice("model.network", self.network, get_args(Network))
+        check_choice("model.network", self.network, get_args(Network))
         _check_integers("model", groups=self.groups, coarse_channels=self.coarse_channels)
         _check_finite("model", width=self.width, overlap=self.overlap)
-        _check_choice("model.coarse_start", self.coarse_start, get_args(CoarseStart))
-        _check_choice("model.assignment", self.assignment, get_args(Assignment))
-        _check_choice("model.start", self.start, get_args(Start))
+        check_choice("model.coarse_start", self.coarse_start, get_args(CoarseStart))
+        check_choice("model.assignment", self.assignment, get_args(Assignment))
+        check_choice("model.start", self.start, get_args(Start))
         if self.depth is not None:
             _check_integers("model", depth=self.depth)
         check_variant(self.variant, self.groups)
@@ -118,7 +118,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        _check_choice("data.name", self.name, get_args(DatasetName))
+        check_choice("data.name", self.name, get_args(DatasetName))
         if self.image_size is not None:
             _check_integers("data", image_size=self.image_size)
             if self.image_size < 1:
@@ -158,8 +158,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Check the values."""
-        _check_choice("training.schedule", self.schedule, get_args(Schedule))
-        _check_choice("training.undecayed", self.undecayed, get_args(Undecayed))
+        check_choice("training.schedule", self.schedule, get_args(Schedule))
+        check_choice("training.undecayed", self.undecayed, get_args(Undecayed))
         _check_integers("training", epochs=self.epochs, batch_size=self.batch_size)
         for milestone in self.milestones:
             _check_integers("training", milestones=milestone)
@@ -239,11 +239,6 @@ def configuration_hash(configuration: dict[str, Any]) -> str:
     """The identity that belongs to a configuration as `Cell.configuration` gives it."""
     canonical = json.dumps(configuration, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise unknown(name, value, choices)
 
 
 # Presets come from files, where a number may be quoted or have a decimal point too many.

@@ -2,27 +2,19 @@
 
 import ctypes
 from functools import cache
-from importlib.util import find_spec
 
-import torch
 from torch import Tensor
 
 from gc2l.edge.grouped import GroupedConvolution
 from gc2l.edge.plan import Plan
-from gc2l.ops.cpu.loader import threads
+from gc2l.ops.cpu.loader import open_library, threads
 
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The library, or None where it was not compiled or the processor has no AVX-512.
-
-    PyTorch's `ATEN_CPU_CAPABILITY` is followed: set to less than AVX-512, it turns the library off, too.
-    """
-    found = find_spec("gc2l.edge.library")
-    if found is None or found.origin is None or not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
-        return None
-    loaded = ctypes.CDLL(found.origin)
-    if not loaded.gc2l_runs_here():
+    """The library of grouped.c, see `gc2l.ops.cpu.loader.open_library`."""
+    loaded = open_library("gc2l.edge.library")
+    if loaded is None:
         return None
     loaded.gc2l_edge_convolve.argtypes = [*[ctypes.c_void_p] * 5, ctypes.c_long, ctypes.c_int]
     loaded.gc2l_edge_convolve.restype = None

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
-from gc2l.names import unknown
 from gc2l.ops.geometry import Geometry
 
 _SETTINGS = (
@@ -206,16 +205,6 @@ def arguments_of(conv: nn.Conv2d | Convolution) -> dict[str, Any]:
         "device": conv.weight.device,
         "dtype": conv.weight.dtype,
     }
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Check an option that has a few values.
-
-    Raises:
-        ValueError: `value` is none of `choices`.
-    """
-    if value not in choices:
-        raise unknown(name, value, choices)
 
 
 def standard_convolution(conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gc2l.names import check_choice
 from gc2l.nn.convolution import (
     Convolution,
-    check_choice,
     check_groups,
     padded_input,
     reset_group_weights,

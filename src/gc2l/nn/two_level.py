@@ -5,10 +5,10 @@ from typing import Any, Self, get_args
 import torch
 from torch import Tensor, nn
 
+from gc2l.names import check_choice
 from gc2l.nn.convolution import (
     Convolution,
     arguments_of,
-    check_choice,
     check_groups,
     geometry_of,
     kaiming_normal,

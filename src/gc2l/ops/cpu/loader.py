@@ -53,17 +53,23 @@ def layer_of(x: Tensor, weight: Tensor, geometry: Geometry, coarse_channels: int
     return Layer(len(x), *size, x.shape[1], geometry.groups, coarse_channels, *numbers)
 
 
-@cache
-def library() -> ctypes.CDLL | None:
-    """The library, or None where it was not compiled or the processor has no AVX-512.
+def open_library(module: str) -> ctypes.CDLL | None:
+    """A compiled library of the package, or None where it was not compiled or the processor has no AVX-512.
 
     PyTorch's `ATEN_CPU_CAPABILITY` is followed: set to less than AVX-512, it turns the library off, too.
     """
-    found = find_spec("gc2l.ops.cpu.library")
+    found = find_spec(module)
     if found is None or found.origin is None or not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
         return None
     loaded = ctypes.CDLL(found.origin)
-    if not loaded.gc2l_runs_here():
+    return loaded if loaded.gc2l_runs_here() else None
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The library of this room, see `open_library`."""
+    loaded = open_library("gc2l.ops.cpu.library")
+    if loaded is None:
         return None
     for dtype, suffix in _SUFFIXES.items():
         more = _MORE_ARGUMENTS if dtype is torch.bfloat16 else {}
