@@ -32,6 +32,8 @@ PRELOADED = [
     "pytest",
     "torch.distributed.launcher.api",
     "wandb",
+    "wandb.sdk.launch.inputs.internal",  # which a run imports when it starts, in 2 s
+    "sklearn.datasets",
 ]
 """What a process has imported from which tests fork others, by "forkserver" and `python`; it takes 8 s of a core."""
 

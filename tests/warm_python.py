@@ -4,6 +4,9 @@ A new interpreter spends some 8 s of a core on importing PyTorch and Lightning, 
 `python` that `warm_python` yields is called as an interpreter is, and what it runs is forked from the process that has
 imported them (see `conftest.PRELOADED`): with the program's arguments, environment, working folder and streams, in a
 session of its own. Signals are passed on, the exit status comes back; who kills the program kills what it runs.
+
+Where the environment names a file in SLOW_WHILE, an epoch of training starts with a second's pause as long as that file
+exists, so that a test that stops a run finds it running on every machine.
 """
 
 import atexit
@@ -20,6 +23,7 @@ import socket
 import struct
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -113,6 +117,8 @@ def serve(address: str, owner: Connection) -> None:
     connection.close()
     owner.close()
     _become(streams, request)
+    if slow_while := os.environ.get("SLOW_WHILE"):
+        _slow_epochs(Path(slow_while))
     try:
         call_python(request["arguments"])
     finally:
@@ -129,6 +135,19 @@ def _become(streams: list[int], request: dict) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _slow_epochs(slow_while: Path) -> None:
+    from gc2l.training import ImageClassifier  # noqa: PLC0415, this file is a program of its own, too, and a fast one
+
+    start = ImageClassifier.on_train_epoch_start
+
+    def pause(self: ImageClassifier) -> None:
+        if slow_while.exists():
+            time.sleep(1)
+        start(self)
+
+    ImageClassifier.on_train_epoch_start = pause
 
 
 def call_python(arguments: list[str]) -> None:

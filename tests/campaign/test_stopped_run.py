@@ -18,7 +18,9 @@ EPOCHS = 24
 @pytest.fixture
 def started(python, tmp_path):
     """Start the run, or continue it; it has its first epoch, or one more, before this returns."""
+    (tmp_path / "slow").touch()
     environment = os.environ | {
+        "SLOW_WHILE": str(tmp_path / "slow"),
         "OMP_NUM_THREADS": "1",
         "WANDB_MODE": "offline",
         "WANDB_SWEEP_ID": "sweep001",
@@ -69,6 +71,7 @@ def test_a_preempted_run_ends_in_order_and_the_same_command_continues(started, t
         kept.append(newest_epoch(tmp_path))
     assert 0 < kept[1] < kept[2] < kept[3] < EPOCHS
 
+    (tmp_path / "slow").unlink()
     process = started(until_epoch=EPOCHS)
     _, errors = process.communicate(timeout=1500)
     assert process.returncode == 0, errors

@@ -46,6 +46,8 @@ def checkout(python, tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    (tmp_path / "slow").touch()
+    monkeypatch.setenv("SLOW_WHILE", str(tmp_path / "slow"))
     # The agent looks for "python" there, as in an activated environment.
     monkeypatch.setenv("PATH", f"{python.parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
@@ -118,6 +120,7 @@ def preempt(store: RunStore, cell: Cell) -> None:
         time.sleep(0.02)
     process, _, _ = store.trainer(cell).removeprefix("process ").partition(" on ")
     os.kill(int(process), signal.SIGTERM)
+    Path("slow").unlink()
 
 
 def offline_runs(folder: Path, run: str) -> list[dict]:

@@ -31,8 +31,8 @@ def _train(python: Path, folder: Path, *arguments: str) -> list[str]:
     return [str(python), str(SCRIPT), *RUN, *folders, *arguments]
 
 
-def _start(*command: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+def _start(*command: str, **environment: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", **environment}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
@@ -95,7 +95,7 @@ def test_two_nodes_train_what_one_process_trains(python, tmp_path, free_port):
 def test_a_preempted_rank_stops_without_waiting_for_the_others_and_the_job_resumes(python, tmp_path):
     job = _start(
         *_torchrun(python, "--nproc-per-node", "2", "--max-restarts", "1"),
-        *_train(python, tmp_path, "--parallel.channels", "2", "--training.epochs", "100"),
+        *_train(python, tmp_path, "--parallel.channels", "2", "--training.epochs", "1000"),
     )
     stops = [(1, signal.SIGUSR1), (0, signal.SIGTERM)]
     deadline = time.monotonic() + 900  # on a busy machine each start takes a minute
@@ -121,15 +121,19 @@ def test_a_preempted_rank_stops_without_waiting_for_the_others_and_the_job_resum
 
 
 def test_a_killed_rank_ends_the_attempt_and_the_next_one_resumes(python, tmp_path):
+    slow = tmp_path / "slow"
+    slow.touch()
     job = _start(
         *_torchrun(python, "--nproc-per-node", "2", "--max-restarts", "1"),
         *_train(python, tmp_path, "--parallel.channels", "2", "--training.epochs", "3"),
+        SLOW_WHILE=str(slow),
     )
     checkpoints = tmp_path / "scratch" / "checkpoints"
     while not list(checkpoints.glob("*/0001.ckpt")) and job.poll() is None:
         time.sleep(0.1)
     victim = next(_ranks_of(tmp_path, "1"))
     os.kill(victim, signal.SIGKILL)
+    slow.unlink()
     output = _end(job)
     # torchrun names the lost rank. The other one does, too, unless torchrun's SIGTERM comes first.
     assert re.search(r"failed \(exitcode: -9\) local_rank: 1", output)

@@ -65,7 +65,13 @@ def test_bad_input_is_told_without_a_traceback(arguments, message, tmp_path, mon
 def test_ctrl_c_stops_cleanly_and_the_same_command_continues(python, tmp_path):
     epochs = 16
     arguments = ("--training.epochs", str(epochs))
-    running = subprocess.Popen([str(python), *_command(tmp_path, *arguments)], stderr=subprocess.PIPE, text=True)
+    (tmp_path / "slow").touch()
+    running = subprocess.Popen(
+        [str(python), *_command(tmp_path, *arguments)],
+        env=os.environ | {"SLOW_WHILE": str(tmp_path / "slow")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     deadline = time.monotonic() + 120
     while not any(int(path.stem) >= 2 for path in tmp_path.glob("scratch/checkpoints/*/*.ckpt")):
         assert time.monotonic() < deadline, "no checkpoint"
