@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("gc2l")
+
+# nohup has it ignored, and so would the programs have it to which tests send it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 PRELOADED = [
     "gc2l.campaign.worker",

@@ -25,7 +25,7 @@ def started(python, tmp_path):
         "WANDB_MODE": "offline",
         "WANDB_SWEEP_ID": "sweep001",
         "WANDB_RUN_ID": "run0001",
-        # Lightning has signal handlers of its own under SLURM.
+        # Under SLURM, Lightning would have signal handlers of its own.
         "SLURM_JOB_ID": "1",
         "SLURM_JOB_NAME": "gc2l",
         "SLURM_NTASKS": "1",

@@ -30,6 +30,13 @@ def test_two_epochs_of_digits_learn(variant, tmp_path):
     assert record.peak_memory_bytes > 50e6
 
 
+def test_a_job_of_slurm_trains_alike_whatever_its_tasks(tmp_path, monkeypatch):
+    plain = train(cell(epochs=1), execution(tmp_path / "plain"))
+    for name, value in {"JOB_ID": "7", "JOB_NAME": "gc2l", "NTASKS": "4", "PROCID": "3", "LOCALID": "3"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert _losses(train(cell(epochs=1), execution(tmp_path / "job"))) == _losses(plain)
+
+
 def test_the_final_weights_give_the_recorded_error(tmp_path):
     run, how = cell(epochs=2), execution(tmp_path)
     record = train(run, how)

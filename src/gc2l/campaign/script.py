@@ -39,10 +39,11 @@ def run_script(script: Callable[[], int]) -> None:
         # nohup ignores SIGHUP; keep it ignored.
         if signal.getsignal(signum) is not signal.SIG_IGN:
             signal.signal(signum, stop)
-    # Lightning announces the absence of every accelerator at the start of every run, and asks torch 2.13 for its tree
-    # leaves in the old way; neither helps the user of a script.
+    # Lightning announces the absence of every accelerator at the start of every run, asks torch 2.13 for its
+    # tree leaves in the old way, and advises srun wherever SLURM is installed; none of it helps the user of a script.
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", ".*LeafSpec.*", FutureWarning)
+    warnings.filterwarnings("ignore", "The .srun. command")
     try:
         status = script()
     except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytorch_lightning as pl
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
@@ -27,6 +28,7 @@ def fine_tune(network: nn.Module, cell: Cell) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        plugins=[LightningEnvironment()],  # one process, under SLURM too
     )
     trainer.fit(ImageClassifier(network.train(), cell.training, seed=cell.seed), data)
 

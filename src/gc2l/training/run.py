@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.trainer.states import TrainerStatus
 from safetensors.torch import save
 from torch import Tensor
@@ -87,9 +88,11 @@ def train(
         callbacks += [traffic, OwnSigterm()]
     if on_progress is not None:
         callbacks.append(ReportProgress(on_progress, batch_size=cell.training.batch_size))
+    # Under SLURM, Lightning would want as many processes as the job has tasks, and take signals of run_script.
+    alone = {"devices": 1, "plugins": [AtomicCheckpointIO(), LightningEnvironment()]}
     trainer = pl.Trainer(
         accelerator={"cuda": "gpu"}.get(resolved.device, resolved.device),
-        **({"devices": 1, "plugins": [AtomicCheckpointIO()]} if job is None else ranks_of_trainer(job)),
+        **(alone if job is None else ranks_of_trainer(job)),
         precision=_PRECISIONS[resolved.precision],  # type: ignore[arg-type]
         max_epochs=cell.training.epochs,
         callbacks=callbacks,
