@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from gc2l.campaign.agent import open_jobs
 from gc2l.campaign.arguments import read_cell
 from gc2l.campaign.sweep import read_sweep
 from gc2l.cells import read_presets, table_cells
@@ -19,8 +21,13 @@ MINIMAL = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_records(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
 def cells_of(sweep):
-    return [read_cell(sweep.arguments(point), PRESETS)[0] for point in sweep.points()]
+    return [job.cell for job in open_jobs(sweep, PRESETS)]
 
 
 def written(tmp_path, content):
@@ -54,15 +61,20 @@ def test_a_sweep_lists_exactly_the_cells_of_its_table_seed_by_seed(path):
 def test_a_missing_or_doubled_convolution_is_found():
     sweep = read_sweep(ROOT / "sweeps" / "table1-digits.yaml")
     expected = set(table_cells(["table1"], read_presets(PRESETS)["digits"], [1, 2, 3]))
-    for values in (sweep.parameters["convolution"][1:], (*sweep.parameters["convolution"], "sc-n1")):
-        changed = type(sweep)(
-            name=sweep.name,
-            program=sweep.program,
-            command=sweep.command,
-            parameters={**sweep.parameters, "convolution": values},
-        )
-        cells = cells_of(changed)
-        assert set(cells) != expected or len(cells) != len(expected)
+    convolutions = sweep.parameters["convolution"]
+    assert set(cells_of(with_parameters(sweep, convolution=convolutions[1:]))) < expected
+    with pytest.raises(ValueError, match="lists digits-wide_resnet_cifar-10x2-sc-n1-seed1 more than once"):
+        cells_of(with_parameters(sweep, convolution=(*convolutions, "sc-n1")))
+
+
+@pytest.mark.parametrize("seeds", [(3, 11), ("4", 5), (0,)])
+def test_cells_are_those_that_the_program_reads_from_its_arguments(seeds):
+    sweep = with_parameters(read_sweep(ROOT / "sweeps" / "table1-digits.yaml"), seed=seeds)
+    assert cells_of(sweep) == [read_cell(sweep.arguments(point), PRESETS)[0] for point in sweep.points()]
+
+
+def with_parameters(sweep, **parameters):
+    return replace(sweep, parameters={**sweep.parameters, **parameters})
 
 
 def test_the_command_line_is_the_agents(tmp_path, monkeypatch):
