@@ -29,9 +29,7 @@ run(path, run_name="__main__")
     [
         ("experiments/sweep.py", "tyro"),
         ("experiments/tables.py", "pydantic"),
-        ("experiments/bench.py", "tyro"),
         ("experiments/train.py", "pytorch_lightning"),
-        ("gc2l", "tyro"),
         ("gc2l", "safetensors.torch"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 
 from gc2l.models import torchvision_operators
 
-IMPORTS = "import gc2l.models.torchvision_import, torchvision.datasets, torchvision.transforms.v2, pytorch_lightning"
+GATE = "import gc2l.models.torchvision_import, torchvision.datasets, torchvision.transforms.v2"
 
 REFUSE = """
 import torch
@@ -21,8 +21,11 @@ torch.ops.load_library = refuse
 DIRECT = "import gc2l.models, torchvision.models"  # as a user does
 
 
-@pytest.mark.parametrize("imports", [IMPORTS, DIRECT], ids=["through the gate", "directly"])
-@pytest.mark.parametrize("before", ["", REFUSE], ids=["as installed", "extension does not load"])
+@pytest.mark.parametrize(
+    ("before", "imports"),
+    [("", f"{GATE}, pytorch_lightning"), (REFUSE, GATE), (REFUSE, DIRECT)],
+    ids=["as installed", "extension does not load, through the gate", "extension does not load, directly"],
+)
 def test_torchvision_imports_without_a_warning(before: str, imports: str) -> None:
     command = [sys.executable, "-W", "error", "-c", f"{before}\n{imports}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,5 +1,6 @@
 """The grid `beyond`: convolutions that the paper does not compare, each in a network of about the same parameters."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -49,8 +50,10 @@ def beyond_cells(column: Column, preset: Preset, seeds: Iterable[int]) -> dict[s
     budget = _parameters(_cell(column, variant, options, column.template.model.width))
     grid: dict[str, list[Cell]] = {}
     for label, (variant, options) in CONVOLUTIONS.items():
+        # From narrow to wide: the nearest is next to where the budget would stand.
         candidates = [_cell(column, variant, options, width) for width in _widths(column.template.model.width)]
-        nearest = min(candidates, key=lambda cell: abs(_parameters(cell) - budget))
+        place = bisect_left(candidates, budget, key=_parameters)
+        nearest = min(candidates[max(0, place - 1) : place + 1], key=lambda cell: abs(_parameters(cell) - budget))
         cells = [replace(nearest, seed=seed) for seed in seeds]
         grid[label] = [cell if cell.identity in shared else replace(cell, preset=CUSTOM) for cell in cells]
     return grid
