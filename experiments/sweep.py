@@ -56,7 +56,7 @@ def main() -> int:
     if arguments.list_missing:
         for job in jobs[: arguments.count]:
             trainer = job.store.trainer(job.cell)
-            print(job.cell.slug if trainer is None else f"{job.cell.slug} (being trained by {trainer})")
+            print(job.label if trainer is None else f"{job.label} (being trained by {trainer})")
         return 0
     return 1 if run_agent(jobs, count=arguments.count, run=run_command) else 0
 

@@ -9,6 +9,7 @@ from small_run import cell
 
 from gc2l.campaign import display
 from gc2l.campaign.display import GridDisplay
+from gc2l.campaign.labels import cell_labels
 from gc2l.training import Progress
 
 FIRST, SECOND = (replace(cell(), seed=seed) for seed in (1, 2))
@@ -24,7 +25,7 @@ def now(monkeypatch):
 def shown(*, terminal: bool) -> tuple[GridDisplay, io.StringIO]:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=160, highlight=False, soft_wrap=True)
-    return GridDisplay(4, console), text
+    return GridDisplay(4, cell_labels([FIRST, SECOND]), console), text
 
 
 def at(share: float, epoch: int = 1) -> Progress:

@@ -49,7 +49,7 @@ def _grid(folder: Path) -> None:
 
 def _agent(folder: Path) -> None:
     store = RunStore(folder / "runs")
-    jobs = [Job(cell=cell, store=store, command=[str(cell.seed)]) for cell in CELLS]
+    jobs = [Job(cell=cell, label=cell.slug, store=store, command=[str(cell.seed)]) for cell in CELLS]
 
     def run(command):
         _train(CELLS[int(command[0]) - 1], folder)

@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gc2l.campaign.arguments import read_cell
+from gc2l.campaign.labels import cell_labels
 from gc2l.campaign.sweep import Sweep
 from gc2l.cells import Cell
 from gc2l.records import RunStore
@@ -14,9 +16,10 @@ from gc2l.records import RunStore
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One point of a sweep; attributes: cell, store (where its record belongs), command (that trains it)."""
+    """One point of a sweep; attributes: cell, its label, store (where its record belongs), command (that trains it)."""
 
     cell: Cell
+    label: str
     store: RunStore
     command: Sequence[str]
 
@@ -32,7 +35,22 @@ def open_jobs(sweep: Sweep, presets: Path) -> list[Job]:
     Raises:
         ValueError: arguments that are not a cell, or two points with the same cell.
     """
-    jobs: dict[str, Job] = {}
+    points = [
+        (cell, store, sweep.command_line(point))
+        for point, (cell, store) in zip(sweep.points(), _cells(sweep, presets), strict=True)
+    ]
+    labels = cell_labels([cell for cell, _, _ in points])
+    for identity, count in Counter(cell.identity for cell, _, _ in points).items():
+        if count > 1:
+            raise ValueError(f"the sweep {sweep.name!r} lists {labels[identity]} more than once")
+    jobs = [
+        Job(cell=cell, label=labels[cell.identity], store=store, command=command) for cell, store, command in points
+    ]
+    return [job for job in jobs if not job.recorded]
+
+
+def _cells(sweep: Sweep, presets: Path) -> Iterator[tuple[Cell, RunStore]]:
+    """The cell of each point, and where its record belongs."""
     read: dict[tuple[str, ...], tuple[Cell, RunStore]] = {}
     for point in sweep.points():
         # Reading takes some 40 ms, and cells of other seeds differ in nothing else.
@@ -43,10 +61,7 @@ def open_jobs(sweep: Sweep, presets: Path) -> list[Job]:
         cell, store = read[arguments]
         if len(rest) < len(point):
             cell = replace(cell, seed=point["seed"])  # type: ignore[arg-type]
-        if cell.identity in jobs:
-            raise ValueError(f"the sweep {sweep.name!r} lists {cell.slug} more than once")
-        jobs[cell.identity] = Job(cell=cell, store=store, command=sweep.command_line(point))
-    return [job for job in jobs.values() if not job.recorded]
+        yield cell, store
 
 
 def run_agent(jobs: Sequence[Job], *, count: int | None, run: Callable[[Sequence[str]], int]) -> int:
@@ -66,7 +81,7 @@ def run_agent(jobs: Sequence[Job], *, count: int | None, run: Callable[[Sequence
         failed += status != 0
     if count is None or started < count:
         for job in waiting:
-            _log(f"{job.cell.slug} is left to another agent")
+            _log(f"{job.label} is left to another agent")
     _log(f"{started} cells run, {failed} of them failed")
     return failed
 
@@ -94,10 +109,10 @@ def _run_next(waiting: list[Job], run: Callable[[Sequence[str]], int]) -> int | 
             # An agent that was killed may have left its run behind, and not every run belongs to an agent.
             elif job.store.trainer(job.cell) is None:
                 waiting.remove(job)
-                _log(f"{job.cell.slug} ...")
+                _log(f"{job.label} ...")
                 status = run(job.command)
                 if status != 0:
-                    _log(f"{job.cell.slug} ended with exit status {status}")
+                    _log(f"{job.label} ended with exit status {status}")
                 return status
     return None
 

@@ -1,6 +1,7 @@
 """One display for a whole grid: a table that stays in place in a terminal, plain lines in a log."""
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +21,7 @@ STATUS_SECONDS = 60.0
 
 @dataclass
 class _Running:
-    cell: Cell
+    label: str
     began: float
     progress: Progress | None = None
     share_at_first: float = 0.0  # of a run that continues from a checkpoint
@@ -36,9 +37,9 @@ class _Running:
 
     def describe(self) -> str:
         if self.progress is None:
-            return f"{self.cell.slug} starting"
+            return f"{self.label} starting"
         return (
-            f"{self.cell.slug} epoch {self.progress.epoch}/{self.progress.epochs}, "
+            f"{self.label} epoch {self.progress.epoch}/{self.progress.epochs}, "
             f"{self.progress.images_per_second:.0f} images/s"
         )
 
@@ -48,11 +49,13 @@ class GridDisplay:
 
     Args:
         total: cells to train.
+        labels: what each cell is called, by its identity.
         console: where to print.
     """
 
-    def __init__(self, total: int, console: Console | None = None) -> None:
+    def __init__(self, total: int, labels: Mapping[str, str], console: Console | None = None) -> None:
         self.total = total
+        self.labels = labels
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self.live = Live(self, console=self.console, auto_refresh=False, transient=True)
         self._running: dict[str, _Running] = {}
@@ -69,9 +72,9 @@ class GridDisplay:
 
     def started(self, cell: Cell) -> None:
         """A process has begun with `cell`."""
-        self._running[cell.identity] = _Running(cell, time.monotonic())
+        self._running[cell.identity] = _Running(self.labels[cell.identity], time.monotonic())
         if not self.console.is_terminal:
-            self.line(f"[{self._ended + len(self._running)}/{self.total}] {cell.slug} ...")
+            self.line(f"[{self._ended + len(self._running)}/{self.total}] {self.labels[cell.identity]} ...")
 
     def progressed(self, cell: Cell, progress: Progress) -> None:
         """The run of `cell` has reported progress."""
@@ -86,7 +89,7 @@ class GridDisplay:
         self._ended += 1
         self._failed += failed
         self._gained += running.gained if failed else 1 - running.share_at_first
-        self.line(f"[{self._ended}/{self.total}] {cell.slug}: {result}; about {self.left()} left for the grid")
+        self.line(f"[{self._ended}/{self.total}] {running.label}: {result}; about {self.left()} left for the grid")
 
     def refresh(self) -> None:
         """Show what has changed; in a log, from time to time."""
@@ -115,7 +118,7 @@ class GridDisplay:
         for one in self._running.values():
             progress = one.progress
             table.add_row(
-                one.cell.slug,
+                one.label,
                 f"epoch {progress.epoch}/{progress.epochs}" if progress else "starting",
                 ProgressBar(completed=100 * one.share, width=20),
                 f"{progress.images_per_second:.0f} images/s" if progress else "",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from gc2l.campaign.display import GridDisplay
+from gc2l.campaign.labels import cell_labels
 from gc2l.campaign.machine import automatic_jobs, cores
 from gc2l.campaign.worker import Ended, log_path, work
 from gc2l.cells import Cell
@@ -26,9 +27,10 @@ REFRESH_SECONDS = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A cell that could not be trained; attributes: cell, message (why), log (what the run printed)."""
+    """A cell that could not be trained; attributes: cell, its label, message (why), log (what the run printed)."""
 
     cell: Cell
+    label: str
     message: str
     log: Path
 
@@ -53,7 +55,7 @@ def run_missing(
     missing = [cell for cell in cells if store.find(cell) is None]
     for cell in missing:
         execution.resolve(dataset_info(cell.data.name).train_rows * cell.training.epochs)
-    display = GridDisplay(len(missing))
+    display = GridDisplay(len(missing), cell_labels(cells))
     display.line(f"{len(cells) - len(missing)} of {len(cells)} cells have a record, {len(missing)} to train")
     if not missing:
         return []
@@ -130,7 +132,7 @@ class _Grid:
             cell = next((cell for cell in self.waiting if self.store.trainer(cell) is None), self.waiting[0])
             self.waiting.remove(cell)
             if other := self.store.trainer(cell):
-                self.display.line(f"{cell.slug} is being trained by {other}, waiting")
+                self.display.line(f"{self.display.labels[cell.identity]} is being trained by {other}, waiting")
             worker = next((worker for worker in self.workers if worker.cell is None), None)
             if worker is None:
                 self.workers.append(worker := _Worker(self.store, self.execution))
@@ -151,7 +153,8 @@ class _Grid:
         record = self.store.find(cell) if message.message is None else None
         if record is None:
             reason = message.message or "it left no record"
-            self.failures.append(Failure(cell=cell, message=reason, log=log_path(cell, self.execution)))
+            label, log = self.display.labels[cell.identity], log_path(cell, self.execution)
+            self.failures.append(Failure(cell=cell, label=label, message=reason, log=log))
             self.display.ended(cell, f"FAILED: {reason}", failed=True)
         else:
             self.display.ended(cell, _result(record), failed=False)

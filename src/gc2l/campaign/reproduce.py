@@ -74,7 +74,7 @@ def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
 def report_failures(failures: Sequence[Failure]) -> int:
     """Print which cells of a grid failed, and return the script's exit status: 1 if any did."""
     for failure in failures:
-        print(f"{failure.cell.slug} FAILED: {failure.message}; see {failure.log}", file=sys.stderr)
+        print(f"{failure.label} FAILED: {failure.message}; see {failure.log}", file=sys.stderr)
     if failures:
         print(f"{len(failures)} cells failed; the same command tries them again", file=sys.stderr)
     return 1 if failures else 0
