@@ -10,6 +10,7 @@ ARGS ?=
 RESULTS ?= results
 SHARE ?= 1
 PYTHON ?= python3
+PYTHONS ?= $(PYTHON)
 VENV := .venv
 RUN := $(VENV)/bin/python
 RUNS = --runs $(RESULTS)/runs
@@ -146,8 +147,8 @@ docs: $(READY) ## Build the documentation site into .scratch/site; a broken link
 	@echo "open .scratch/site/index.html"
 
 .PHONY: package
-package: ## Build sdist and wheel into dist/, and test both in a clean environment (downloads PyTorch)
-	@.ci/package $(PYTHON)
+package: ## Build sdist and wheel into dist/, test both where nothing else is (PYTHONS="python3.11 python3.12": in each)
+	@.ci/package $(PYTHONS)
 
 .PHONY: clean
 clean: ## Remove .venv, caches and scratch files; results stay

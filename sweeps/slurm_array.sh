@@ -12,25 +12,35 @@
 #SBATCH --ntasks=1
 #SBATCH --time=24:00:00
 #SBATCH --requeue
-# SIGTERM two minutes before the limit: to this script, which passes it on.
-#SBATCH --signal=B:TERM@120
+# SIGUSR1 two minutes before the limit, to this script: it stops the agent and queues the job again. SIGTERM, which comes
+# with scancel and where SLURM itself queues the job again, only stops the agent.
+#SBATCH --signal=B:USR1@120
 #SBATCH --output=.scratch/slurm-%A-%a.log
+#SBATCH --open-mode=append
 
 set -uo pipefail
 
 sweep=${1:?"usage: sbatch --chdir=CHECKOUT sweeps/slurm_array.sh SWEEP_FILE"}
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
 
-stopped='' agent=''
-trap 'stopped=yes; [[ ! $agent ]] || kill -TERM "$agent"' TERM
+agent='' interrupted='' again=''
+stop() {
+    interrupted=yes
+    [[ ! $agent ]] || kill -TERM "$agent" 2> /dev/null
+}
+trap stop TERM
+trap 'again=yes; stop' USR1
+
 .venv/bin/python experiments/sweep.py "$sweep" &
 agent=$!
-[[ ! $stopped ]] || kill -TERM "$agent"  # the signal came before there was one
-wait "$agent"
-status=$?
-if [[ $stopped ]]; then
-    wait "$agent"  # the first was cut short by the signal
+[[ ! $interrupted ]] || kill -TERM "$agent"  # the signal came before there was one
+while
+    interrupted=''
+    wait "$agent"
     status=$?
+    [[ $interrupted ]]  # by a signal: the agent may still be stopping
+do :; done
+if [[ $again && $status -ne 0 ]]; then
     scontrol requeue "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}"
 fi
 exit "$status"

@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -45,12 +46,19 @@ def test_a_job_ends_as_its_agent_does(job):
     assert (folder / "told").read_text().splitlines() == ["experiments/sweep.py sweeps/table1-digits.yaml"]
 
 
-def test_a_job_at_its_time_limit_stops_its_agent_first_and_is_queued_again(job):
+def test_a_job_near_its_time_limit_stops_its_agent_first_and_is_queued_again(job):
     process, folder = job
-    process.terminate()
+    process.send_signal(signal.SIGUSR1)
     assert process.wait(timeout=60) == 143
     told = (folder / "told").read_text().splitlines()
     assert told == ["experiments/sweep.py sweeps/table1-digits.yaml", "ended", "requeue 17_3"]
+
+
+def test_a_job_that_is_cancelled_stops_its_agent_and_is_not_queued_again(job):
+    process, folder = job
+    process.terminate()
+    assert process.wait(timeout=60) == 143
+    assert (folder / "told").read_text().splitlines() == ["experiments/sweep.py sweeps/table1-digits.yaml", "ended"]
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
