@@ -1,6 +1,7 @@
 """The grid's display, in a log and in a terminal."""
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -22,9 +23,9 @@ def now(monkeypatch):
     return clock
 
 
-def shown(*, terminal: bool) -> tuple[GridDisplay, io.StringIO]:
+def shown(*, terminal: bool, width: int = 160) -> tuple[GridDisplay, io.StringIO]:
     text = io.StringIO()
-    console = Console(file=text, force_terminal=terminal, width=160, highlight=False, soft_wrap=True)
+    console = Console(file=text, force_terminal=terminal, width=width, highlight=False, soft_wrap=True)
     return GridDisplay(4, cell_labels([FIRST, SECOND]), console), text
 
 
@@ -70,8 +71,9 @@ def test_a_log_has_lines_and_now_and_then_what_is_running(now):
     assert len(lines) == 3
 
 
-def test_a_terminal_has_a_table_of_what_is_running(now):
-    one, text = shown(terminal=True)
+@pytest.mark.parametrize("width", [160, 80])
+def test_a_terminal_has_a_table_of_what_is_running(now, width):
+    one, text = shown(terminal=True, width=width)
     with one.showing():
         one.started(FIRST)
         one.started(SECOND)
@@ -84,3 +86,4 @@ def test_a_terminal_has_a_table_of_what_is_running(now):
     for word in (FIRST.slug, "epoch 2/4", "1234 images/s", SECOND.slug, "starting", "0:00:05"):
         assert word in table
     assert f"[1/4] {FIRST.slug}: test error 4.00 %" in text.getvalue()
+    assert not [line for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", table).splitlines() if len(line) >= width]

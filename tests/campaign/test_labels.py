@@ -34,4 +34,6 @@ def test_every_cell_of_the_ablations_has_a_label_of_its_own():
     ]
     labels = cell_labels(cells)
     assert len(set(labels.values())) == len({one.identity for one in cells})
-    assert sum("(" in label for label in labels.values()) == 2 * 9  # both seeds: undecayed thrice, rate twice, epochs four times
+    assert (
+        sum("(" in label for label in labels.values()) == 2 * 9
+    )  # both seeds: undecayed thrice, rate twice, epochs four times

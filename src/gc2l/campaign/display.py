@@ -1,22 +1,26 @@
 """One display for a whole grid: a table that stays in place in a terminal, plain lines in a log."""
 
+import itertools
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from gc2l.cells import Cell
 from gc2l.training import Progress
 
 STATUS_SECONDS = 60.0
 """A log gets a line about what is running this often."""
+
+_PROGRESS_WIDTH = 65
 
 
 @dataclass
@@ -41,6 +45,16 @@ class _Running:
         return (
             f"{self.label} epoch {self.progress.epoch}/{self.progress.epochs}, "
             f"{self.progress.images_per_second:.0f} images/s"
+        )
+
+    def columns(self) -> tuple[RenderableType, ...]:
+        """How far it is: `_PROGRESS_WIDTH` characters and the space before each column."""
+        progress, seconds = self.progress, int(time.monotonic() - self.began)
+        return (
+            (f"epoch {progress.epoch}/{progress.epochs}" if progress else "starting").ljust(13),
+            ProgressBar(completed=100 * self.share, width=20),
+            (f"{progress.images_per_second:.0f} images/s" if progress else "").rjust(14),
+            str(timedelta(seconds=seconds)),
         )
 
 
@@ -68,7 +82,8 @@ class GridDisplay:
 
     def line(self, text: str) -> None:
         """Print a line, above the table."""
-        self.console.print(escape(text))
+        # A log keeps a line in one piece, however long.
+        self.console.print(escape(text), soft_wrap=not self.console.is_terminal)
 
     def started(self, cell: Cell) -> None:
         """A process has begun with `cell`."""
@@ -89,7 +104,8 @@ class GridDisplay:
         self._ended += 1
         self._failed += failed
         self._gained += running.gained if failed else 1 - running.share_at_first
-        self.line(f"[{self._ended}/{self.total}] {running.label}: {result}; about {self.left()} left for the grid")
+        left = "" if self.console.is_terminal else f"; about {self.left()} left for the grid"
+        self.line(f"[{self._ended}/{self.total}] {running.label}: {result}{left}")
 
     def refresh(self) -> None:
         """Show what has changed; in a log, from time to time."""
@@ -114,16 +130,17 @@ class GridDisplay:
         return f"{self._ended} of {self.total} cells done{failed}, {len(self._running)} running, {self.left()} left"
 
     def __rich__(self) -> Group:
-        table = Table.grid(padding=(0, 2))
-        for one in self._running.values():
-            progress = one.progress
-            table.add_row(
-                one.label,
-                f"epoch {progress.epoch}/{progress.epochs}" if progress else "starting",
-                ProgressBar(completed=100 * one.share, width=20),
-                f"{progress.images_per_second:.0f} images/s" if progress else "",
-                str(timedelta(seconds=int(time.monotonic() - one.began))),
-            )
-        whole = Table.grid(padding=(0, 2))
-        whole.add_row(ProgressBar(total=self.total, completed=self._ended, width=30), self.summary())
-        return Group(whole, table)
+        running = list(self._running.values())
+        whole = _row(ProgressBar(total=self.total, completed=self._ended, width=20), self.summary())
+        # What tells cells apart stands at the end of their labels: where the window is narrow they have a line each.
+        widest = max((len(one.label) for one in running), default=0)
+        if widest + _PROGRESS_WIDTH < self.console.width:
+            return Group(whole, *(_row(Text(one.label.ljust(widest)), *one.columns()) for one in running))
+        lines = ((Text(one.label, overflow="fold", no_wrap=False), _row("", *one.columns())) for one in running)
+        return Group(whole, *itertools.chain.from_iterable(lines))
+
+
+def _row(*columns: RenderableType) -> Table:
+    row = Table.grid(padding=(0, 2))
+    row.add_row(*columns)
+    return row
