@@ -24,12 +24,8 @@ sweep=${1:?"usage: sbatch --chdir=CHECKOUT sweeps/slurm_array.sh SWEEP_FILE"}
 export OMP_NUM_THREADS=${SLURM_CPUS_PER_TASK:-1}
 
 agent='' interrupted='' again=''
-stop() {
-    interrupted=yes
-    [[ ! $agent ]] || kill -TERM "$agent" 2> /dev/null
-}
-trap stop TERM
-trap 'again=yes; stop' USR1
+trap 'interrupted=yes; [[ ! $agent ]] || kill -TERM "$agent"' TERM
+trap 'interrupted=yes again=yes; [[ ! $agent ]] || kill -TERM "$agent"' USR1
 
 .venv/bin/python experiments/sweep.py "$sweep" &
 agent=$!
