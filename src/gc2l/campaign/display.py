@@ -1,6 +1,5 @@
 """One display for a whole grid: a table that stays in place in a terminal, plain lines in a log."""
 
-import itertools
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -136,8 +135,10 @@ class GridDisplay:
         widest = max((len(one.label) for one in running), default=0)
         if widest + _PROGRESS_WIDTH < self.console.width:
             return Group(whole, *(_row(Text(one.label.ljust(widest)), *one.columns()) for one in running))
-        lines = ((Text(one.label, overflow="fold", no_wrap=False), _row("", *one.columns())) for one in running)
-        return Group(whole, *itertools.chain.from_iterable(lines))
+        lines: list[RenderableType] = [whole]
+        for one in running:
+            lines += [Text(one.label, overflow="fold", no_wrap=False), _row("", *one.columns())]
+        return Group(*lines)
 
 
 def _row(*columns: RenderableType) -> Table:

@@ -63,8 +63,9 @@ def run_missing(
     at_once = min(at_once, len(missing))
     execution = replace(execution, progress=False)
     if at_once > 1:
-        execution = replace(execution, threads=execution.threads or max(1, cores() // at_once))
-        display.line(f"{at_once} at once, {execution.threads} CPU thread{'s' if execution.threads > 1 else ''} each")
+        threads = execution.threads or max(1, cores() // at_once)
+        execution = replace(execution, threads=threads)
+        display.line(f"{at_once} at once, {threads} CPU thread{'s' if threads > 1 else ''} each")
     with display.showing():
         return _Grid(missing, store, execution, display).run(at_once)
 
