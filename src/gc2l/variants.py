@@ -6,12 +6,18 @@ It imports no torch, so that records and tables can be read without it; `gc2l.nn
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
-from gc2l.names import unknown
+from gc2l.names import check_choice, unknown
 
 CoarseStart = Literal["fan_out", "fan_in", "zero"]
 """The start of the coarse level of GC-2L, see `gc2l.nn.TwoLevelGroupConv2d`."""
+
+Restriction = Literal["learned", "mean"]
+"""What r of GC-2L is, see `gc2l.nn.TwoLevelGroupConv2d`."""
+
+CoarseLevel = Literal["all", "3x3", "1x1"]
+"""The kernel sizes of a network's GC-2L layers; the others are the variant without a coarse level."""
 
 Assignment = Literal["learned", "frozen"]
 Start = Literal["random", "aligned"]
@@ -28,6 +34,7 @@ class Variant:
         dense_at_one_group: whether the layer with groups = 1 is the standard convolution.
         requires_divisible: whether `groups` has to divide both channel counts.
         options: further arguments of the layer that a cell can set, each a field of `gc2l.cells.ModelConfig`.
+        without_coarse_level: the variant that is left when the coarse level is dropped; None where there is none.
     """
 
     label: str
@@ -35,7 +42,10 @@ class Variant:
     dense_at_one_group: bool = True
     requires_divisible: bool = True
     options: tuple[str, ...] = ()
+    without_coarse_level: str | None = None
 
+
+_TWO_LEVEL_OPTIONS = ("coarse_channels", "overlap", "coarse_start", "restriction")
 
 VARIANTS: Mapping[str, Variant] = MappingProxyType(
     {
@@ -44,7 +54,8 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         "gc2l": Variant(
             label="GC-2L",
             layer="gc2l.nn.two_level:TwoLevelGroupConv2d",
-            options=("coarse_channels", "overlap", "coarse_start"),
+            options=_TWO_LEVEL_OPTIONS,
+            without_coarse_level="gc",
         ),
         "shuffle": Variant(label="Shuffle", layer="gc2l.nn.shuffle:ShuffleGroupConv2d"),
         "flgc": Variant(
@@ -58,7 +69,8 @@ VARIANTS: Mapping[str, Variant] = MappingProxyType(
         "gc2l_shuffle": Variant(
             label="GC-2L, shuffled",
             layer="gc2l.nn.two_level_shuffle:ShuffleTwoLevelGroupConv2d",
-            options=("coarse_channels", "overlap", "coarse_start"),
+            options=_TWO_LEVEL_OPTIONS,
+            without_coarse_level="shuffle",
         ),
     }
 )
@@ -78,4 +90,18 @@ def check_variant(variant: str, groups: int) -> None:
         raise ValueError(
             f"variant='sc' is the standard convolution and has groups=1, got groups={groups}; "
             f"for {groups} groups choose one of {', '.join(repr(name) for name in VARIANTS if name != 'sc')}"
+        )
+
+
+def check_restriction(restriction: str, coarse_channels: int) -> None:
+    """Check the kind of restriction.
+
+    Raises:
+        ValueError: an unknown one, or means with more than one coarse channel per group.
+    """
+    check_choice("restriction", restriction, get_args(Restriction))
+    if restriction == "mean" and coarse_channels > 1:
+        raise ValueError(
+            f"restriction='mean' with coarse_channels={coarse_channels}: a group has one mean, so that "
+            "coarse_channels must be 1"
         )

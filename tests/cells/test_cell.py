@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import pytest
 
 from gc2l.cells import Cell, DataConfig, ModelConfig, TrainingConfig
 
+RUNS = Path(__file__).parents[2] / "results" / "runs"
 CELL = Cell(model=ModelConfig(variant="gc2l", groups=4))
 
 
@@ -44,6 +46,21 @@ def test_the_identity_of_the_default_cell_stays():
     assert Cell().identity == "fde1a64f585e"
 
 
+def test_every_committed_record_has_the_name_that_its_cell_has_today():
+    paths = sorted(RUNS.glob("*/*.json"))
+    assert paths
+    for path in paths:
+        parts = json.loads(path.read_text(encoding="utf-8"))["configuration"]
+        training = parts["training"] | {"milestones": tuple(parts["training"]["milestones"])}
+        cell = Cell(
+            model=ModelConfig(**parts["model"]),
+            data=DataConfig(**parts["data"]),
+            training=TrainingConfig(**training),
+            seed=parts["seed"],
+        )
+        assert path.stem == f"{cell.slug}-{cell.identity}"
+
+
 def test_every_scientific_field_changes_the_identity():
     assert len({CELL.identity, *(cell.identity for cell in SCIENTIFIC_CHANGES)}) == len(SCIENTIFIC_CHANGES) + 1
 
@@ -73,8 +90,14 @@ def test_an_option_is_in_the_configuration_only_where_it_is_not_the_usual():
         assert cell.identity != learnable.identity
     assert with_model(variant="flgc", **changed).model.options() == changed
     assert CELL.model.options() == {}
-    assert with_model(coarse_start="fan_out").identity == CELL.identity
-    assert with_model(coarse_start="zero").configuration()["model"]["coarse_start"] == "zero"
+    for name, usual, changed in (
+        ("coarse_start", "fan_out", "zero"),
+        ("restriction", "learned", "mean"),
+        ("coarse_level", "all", "3x3"),
+    ):
+        assert with_model(**{name: usual}).identity == CELL.identity
+        found = with_model(**{name: changed}).configuration()["model"]
+        assert found == CELL.configuration()["model"] | {name: changed}
     for name, usual, changed in (("undecayed", "nothing", "coarse_level"), ("assignment_rate", 1, 10)):
         assert replace(CELL, training=replace(CELL.training, **{name: usual})).identity == CELL.identity
         cell = replace(CELL, training=replace(CELL.training, **{name: changed}))
@@ -96,6 +119,7 @@ def test_slugs_name_the_run():
     assert CELL.slug == "cifar10-wide_resnet_cifar-28x10-gc2l-n4-seed1"
     assert with_model(coarse_channels=2).slug == "cifar10-wide_resnet_cifar-28x10-gc2l-m2-n4-seed1"
     assert with_model(coarse_channels=2, overlap=0.25).slug.endswith("-28x10-gc2l-m2-overlap0.25-n4-seed1")
+    assert with_model(restriction="mean", coarse_level="1x1").slug.endswith("-gc2l-mean-coarse1x1-n4-seed1")
     frozen = with_model(variant="flgc", assignment="frozen", start="aligned")
     assert frozen.slug.endswith("-28x10-flgc-frozen-aligned-n4-seed1")
     mobile = ModelConfig(network="mobilenet_v2", depth=None, width=0.25)
@@ -123,6 +147,15 @@ def test_slugs_name_the_run():
         (ModelConfig, {"variant": "flgc", "start": "even"}, r"model\.start='even'"),
         (ModelConfig, {"coarse_start": "ones"}, r"model\.coarse_start='ones'"),
         (ModelConfig, {"coarse_start": "zero"}, r"model\.coarse_start='zero'.*only 'gc2l'"),
+        (ModelConfig, {"restriction": "mean"}, r"model\.restriction='mean'.*only 'gc2l'"),
+        (ModelConfig, {"variant": "gc2l", "restriction": "mean", "coarse_channels": 2}, "coarse_channels=2.*must be 1"),
+        (ModelConfig, {"variant": "gc2l", "coarse_level": "5x5"}, r"model\.coarse_level='5x5'.*'3x3'"),
+        (ModelConfig, {"variant": "gc", "coarse_level": "3x3"}, r"model\.coarse_level='3x3'.*'gc'.*it is 'all'"),
+        (
+            ModelConfig,
+            {"network": "mobilenet_v2", "depth": None, "variant": "gc2l", "coarse_level": "1x1"},
+            r"model\.coarse_level='1x1' with model\.network='mobilenet_v2'",
+        ),
         (TrainingConfig, {"undecayed": "bias"}, r"training\.undecayed='bias'"),
         (TrainingConfig, {"assignment_rate": -1.0}, r"training\.assignment_rate=-1\.0"),
         (ModelConfig, {"assignment": "frozen"}, r"model\.assignment='frozen'.*only 'flgc'"),

@@ -164,3 +164,43 @@ def test_copies_states_and_compilation(variant):
         assert torch.equal(twin(x), expected)
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(x), expected)
+
+
+@pytest.mark.parametrize(("variant", "left"), [("gc2l", "gc"), ("gc2l_shuffle", "shuffle")])
+@pytest.mark.parametrize("make", [wide_resnet_cifar, wide_resnet_imagenet])
+def test_a_coarse_level_in_the_layers_of_one_kernel_size_only(make, variant, left):
+    networks = {level: make(10, 1, variant, 4, coarse_level=level) for level in ("all", "3x3", "1x1")}
+    networks |= {"none": make(10, 1, left, 4)}
+    counts = {level: sum(value.numel() for value in network.parameters()) for level, network in networks.items()}
+    shapes = {level: set() for level in networks}
+    for level, network in networks.items():
+        for module in network.modules():
+            if hasattr(module, "coarse_weight"):
+                shapes[level].add(module.kernel_size)
+    assert shapes == {"all": {(3, 3), (1, 1)}, "3x3": {(3, 3)}, "1x1": {(1, 1)}, "none": set()}
+    assert counts["3x3"] + counts["1x1"] == counts["all"] + counts["none"]
+    assert {type(module).__name__ for module in networks["3x3"].modules()} == {
+        type(module).__name__ for module in (*networks["all"].modules(), *networks["none"].modules())
+    }
+    logits = networks["1x1"](torch.randn(2, 3, 33, 33))
+    logits.logsumexp(dim=1).sum().backward()
+    assert all(value.grad is not None for value in networks["1x1"].parameters())
+
+
+def test_options_of_the_coarse_level_reach_only_the_layers_that_have_one():
+    network = wide_resnet_cifar(10, 1, "gc2l", 4, coarse_level="3x3", coarse_channels=2)
+    assert network.stages[1][0].conv1.coarse_channels == 2
+    assert type(network.stages[1][0].shortcut) is GroupConv2d
+
+
+@pytest.mark.parametrize(
+    ("variant", "level", "message"),
+    [
+        ("gc2l", "5x5", r"coarse_level='5x5'.*'3x3'"),
+        ("gc", "3x3", r"coarse_level='3x3' with variant='gc'"),
+        ("dense", "all", r"variant='dense'"),
+    ],
+)
+def test_a_wrong_coarse_level_is_refused(variant, level, message):
+    with pytest.raises(ValueError, match=message):
+        wide_resnet_cifar(10, 1, variant, 4, coarse_level=level)

@@ -22,11 +22,13 @@ class Case:
     coarse_channels: int = 1
     overlap: bool = True
     channels_last: bool = False
+    restriction: str = "learned"
 
     def __str__(self) -> str:
         coarse = "" if self.coarse_channels == 1 else f"-m{self.coarse_channels}"
         flags = "" if self.overlap else "-waiting"
         flags += "-channels_last" if self.channels_last else ""
+        flags += "" if self.restriction == "learned" else f"-{self.restriction}"
         return f"{self.network}-{self.variant}-n{self.groups}{coarse}{flags}"
 
     def build(self, *, dropout: float = 0.0, seed: int = 0) -> nn.Module:
@@ -35,6 +37,8 @@ class Case:
         options: dict[str, Any] = {"variant": self.variant, "groups": self.groups, "num_classes": CLASSES}
         if self.coarse_channels != 1:
             options["coarse_channels"] = self.coarse_channels
+        if self.restriction != "learned":
+            options["restriction"] = self.restriction
         match self.network:
             case "cifar":
                 network = wide_resnet_cifar(depth=10, widen_factor=1, **options)

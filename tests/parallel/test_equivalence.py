@@ -25,6 +25,8 @@ CASES = [
     Case("gc2l", 4, overlap=False),
     Case("gc2l", 8),
     Case("gc2l", 4, coarse_channels=2),
+    Case("gc2l", 4, restriction="mean"),
+    Case("gc2l", 4, restriction="mean", channels_last=True),
     Case("shuffle", 8),  # on 4 ranks they exchange unequal numbers of channels: 2 a group
     Case("flgc", 3),
     *(Case(variant, 4, channels_last=True) for variant in ("gc2l", "shuffle", "flgc")),

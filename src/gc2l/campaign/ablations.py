@@ -66,6 +66,9 @@ ABLATIONS: Mapping[str, Ablation] = MappingProxyType(
                 "m = 2": Change(variant="gc2l", model={"coarse_channels": 2}),
                 "m = 4": Change(variant="gc2l", model={"coarse_channels": 4}),
                 "no weight decay on r and C": Change(variant="gc2l", training={"undecayed": "coarse_level"}),
+                "coarse level in 3 x 3 layers only": Change(variant="gc2l", model={"coarse_level": "3x3"}),
+                "coarse level in 1 x 1 layers only": Change(variant="gc2l", model={"coarse_level": "1x1"}),
+                "r is the mean, not learned": Change(variant="gc2l", model={"restriction": "mean"}),
             },
         ),
         "assignment": Ablation(

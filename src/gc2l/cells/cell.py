@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from gc2l.names import check_choice
-from gc2l.variants import VARIANTS, Assignment, CoarseStart, Start, check_variant
+from gc2l.variants import (
+    VARIANTS,
+    Assignment,
+    CoarseLevel,
+    CoarseStart,
+    Restriction,
+    Start,
+    check_restriction,
+    check_variant,
+)
 
 Network = Literal["wide_resnet_cifar", "wide_resnet_imagenet", "mobilenet_v2"]
 DatasetName = Literal["digits", "cifar10", "cifar100", "imagenette", "imagenet"]
@@ -20,13 +29,14 @@ _OPTIONS = {
     "coarse_channels": 1,
     "overlap": 0.0,
     "coarse_start": "fan_out",
+    "restriction": "learned",
     "assignment": "learned",
     "start": "random",
 }
 """The options of the variants, see `gc2l.variants.Variant`, with their default values."""
 
 _LATER_FIELDS = {
-    "model": {name: _OPTIONS[name] for name in ("overlap", "coarse_start", "assignment", "start")},
+    "model": {name: usual for name, usual in _OPTIONS.items() if name != "coarse_channels"} | {"coarse_level": "all"},
     "training": {"undecayed": "nothing", "assignment_rate": 1.0},
 }
 """Fields added after the first records: a configuration omits them at these defaults, so old identities stay valid."""
@@ -51,6 +61,9 @@ class ModelConfig:
         coarse_channels: representative channels per group of GC-2L (the paper has 1).
         overlap: of the blocks of GC-2L (the paper has 0), or of the windows of sliding-channel convolution.
         coarse_start: the weights with which the coarse level of GC-2L starts, see `gc2l.nn.TwoLevelGroupConv2d`.
+        restriction: of GC-2L, learned or the mean of a group's channels, see `gc2l.nn.TwoLevelGroupConv2d`.
+        coarse_level: the layers of a wide residual network with GC-2L that have a coarse level, by their kernel size;
+            the other layers have none.
         assignment: whether FLGC learns which channels form a group.
         start: the groups with which FLGC starts, see `gc2l.nn.LearnableGroupConv2d`.
     """
@@ -63,6 +76,8 @@ class ModelConfig:
     coarse_channels: int = 1
     overlap: float = 0.0
     coarse_start: CoarseStart = "fan_out"
+    restriction: Restriction = "learned"
+    coarse_level: CoarseLevel = "all"
     assignment: Assignment = "learned"
     start: Start = "random"
 
@@ -72,6 +87,8 @@ class ModelConfig:
         _check_integers("model", groups=self.groups, coarse_channels=self.coarse_channels)
         _check_finite("model", width=self.width, overlap=self.overlap)
         check_choice("model.coarse_start", self.coarse_start, get_args(CoarseStart))
+        check_restriction(self.restriction, self.coarse_channels)
+        check_choice("model.coarse_level", self.coarse_level, get_args(CoarseLevel))
         check_choice("model.assignment", self.assignment, get_args(Assignment))
         check_choice("model.start", self.start, get_args(Start))
         if self.depth is not None:
@@ -95,6 +112,12 @@ class ModelConfig:
                     f"model.{name}={getattr(self, name)!r} with model.variant={self.variant!r}: only {having} has it, "
                     f"for others it is {usual!r}"
                 )
+        if self.coarse_level != "all" and (self.depth is None or VARIANTS[self.variant].without_coarse_level is None):
+            raise ValueError(
+                f"model.coarse_level={self.coarse_level!r} with model.network={self.network!r} and "
+                f"model.variant={self.variant!r}: only wide residual networks with GC-2L have layers of both kernel "
+                "sizes with a coarse level, for others it is 'all'"
+            )
 
     def options(self) -> dict[str, Any]:
         """The options of the variant that differ from their defaults, as keyword arguments of the layer."""
@@ -226,7 +249,8 @@ class Cell:
         """A name for people and files, such as "cifar10-wide_resnet_cifar-10x4-gc2l-n4-seed1"."""
         model = self.model
         size = f"{model.width:g}" if model.depth is None else f"{model.depth}x{model.width:g}"
-        variant = "-".join([model.variant, *map(_short, model.options().items())])
+        coarse = () if model.coarse_level == "all" else (f"coarse{model.coarse_level}",)
+        variant = "-".join([model.variant, *map(_short, model.options().items()), *coarse])
         return f"{self.data.name}-{model.network}-{size}-{variant}-n{model.groups}-seed{self.seed}"
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gc2l.cells import Cell
 from gc2l.evidence.released import count_test_errors, labelled_batches
 from gc2l.nn import TwoLevelGroupConv2d
+from gc2l.ops.weights import channel_means
 from gc2l.records.coarse_level import CoarseLayer, CoarseNetwork
 
 
@@ -86,7 +87,7 @@ def measure_layers(network: nn.Module, batches: Iterable[Tensor]) -> tuple[dict[
     for name, layer in layers.items():
         coarse, whole, products, squares = sums[name]
         shares[name] = float(coarse / whole)
-        means[name] = _mean_filters(layer) * (products / squares).float()[:, None, None, None]
+        means[name] = channel_means(layer.restriction_weight) * (products / squares).float()[:, None, None, None]
     return shares, means
 
 
@@ -102,7 +103,8 @@ def _adding_to(sums: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor], Tensor
     def hook(layer: Any, inputs: tuple[Tensor], output: Tensor) -> None:
         (x,) = inputs
         z, mean = (
-            _restricted(layer, filters, x).double() for filters in (layer.restriction_weight, _mean_filters(layer))
+            _restricted(layer, filters, x).double()
+            for filters in (layer.restriction_weight, channel_means(layer.restriction_weight))
         )
         coarse = nn.functional.conv2d(z, layer.coarse_weight.double())
         whole = output.double() if layer.bias is None else output.double() - layer.bias.double()[:, None, None]
@@ -124,14 +126,6 @@ def _restricted(layer: TwoLevelGroupConv2d, filters: Tensor, x: Tensor) -> Tenso
     restriction.weight = nn.Parameter(filters.detach(), requires_grad=False)
     found: Tensor = restriction(x)
     return found
-
-
-def _mean_filters(layer: TwoLevelGroupConv2d) -> Tensor:
-    """The r that gives the mean of each group's channels."""
-    filters = torch.zeros_like(layer.restriction_weight)
-    _, channels, height, width = filters.shape
-    filters[:, :, height // 2, width // 2] = 1 / channels
-    return filters
 
 
 def _restricting_by(filters: Tensor) -> Callable[[TwoLevelGroupConv2d], None]:

@@ -20,7 +20,7 @@ def build_model(config: ModelConfig, num_classes: int) -> nn.Module:
     if config.depth is None:  # `ModelConfig` sees to it that this is MobileNetV2 and no other
         return mobilenet_v2(*convolution, config.width, **options)
     make = {"wide_resnet_cifar": wide_resnet_cifar, "wide_resnet_imagenet": wide_resnet_imagenet}[config.network]
-    return make(config.depth, config.width, *convolution, **options)
+    return make(config.depth, config.width, *convolution, coarse_level=config.coarse_level, **options)
 
 
 def paper_network(name: str, variant: str, groups: int) -> ModelConfig:

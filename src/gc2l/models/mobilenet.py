@@ -5,8 +5,7 @@ from typing import Any
 from torch import nn
 
 from gc2l.models.conversion import convert, plan_conversion
-
-_WITHOUT_COARSE_LEVEL = {"gc2l": "gc", "gc2l_shuffle": "shuffle"}
+from gc2l.variants import VARIANTS
 
 
 def mobilenet_v2(
@@ -46,7 +45,7 @@ def mobilenet_v2(
         return conv.kernel_size == (1, 1) and not name.startswith(f"{last}.")
 
     convert(network, variant, groups, where=pointwise, weights="unscaled", **options)
-    if variant in _WITHOUT_COARSE_LEVEL:
-        variant, options = _WITHOUT_COARSE_LEVEL[variant], {}
+    if (left := VARIANTS[variant].without_coarse_level) is not None:
+        variant, options = left, {}
     convert(network.get_submodule(last), variant, groups, weights="unscaled", **options)
     return network

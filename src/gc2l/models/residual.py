@@ -1,11 +1,13 @@
 """The pre-activation residual unit of the wide residual networks (Zagoruyko, Komodakis 2016; paper, section 4)."""
 
-from typing import Any
+from typing import Any, get_args
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gc2l.nn import make_conv
+from gc2l.names import check_choice
+from gc2l.nn import Convolution, GroupConv2d, make_conv
+from gc2l.variants import VARIANTS, CoarseLevel, check_variant
 
 
 class ResidualUnit(nn.Module):
@@ -18,24 +20,48 @@ class ResidualUnit(nn.Module):
         in_channels, out_channels: c_in, c_out.
         stride: of the first convolution and the shortcut.
         variant, groups: the convolution, see `gc2l.nn.make_conv`.
+        coarse_level: of GC-2L, the kernel sizes that have one; with "3x3" or "1x1" the other convolutions are what
+            GC-2L is without its coarse level.
         options: of the variant, such as coarse_channels.
 
     Shape:
         input (N, c_in, H, W), output (N, c_out, ceil(H / stride), ceil(W / stride)).
+
+    Raises:
+        ValueError: an unknown coarse_level, one that is not "all" for a variant without a coarse level, and the errors
+            of `gc2l.nn.make_conv`.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, stride: int, variant: str, groups: int, **options: Any
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int,
+        variant: str,
+        groups: int,
+        coarse_level: CoarseLevel = "all",
+        **options: Any,
     ) -> None:
         super().__init__()
-        options |= {"groups": groups, "bias": False}
+        check_variant(variant, groups)
+        check_choice("coarse_level", coarse_level, get_args(CoarseLevel))
+        left = VARIANTS[variant].without_coarse_level
+        if left is None and coarse_level != "all":
+            raise ValueError(f"coarse_level={coarse_level!r} with variant={variant!r}, which has none: take 'all'")
+
+        def conv(c_in: int, kernel_size: int, **geometry: Any) -> GroupConv2d | Convolution:
+            geometry |= {"groups": groups, "bias": False}
+            if left is None or coarse_level in ("all", f"{kernel_size}x{kernel_size}"):
+                return make_conv(variant, c_in, out_channels, kernel_size, **geometry, **options)
+            return make_conv(left, c_in, out_channels, kernel_size, **geometry)
+
         self.norm1 = nn.BatchNorm2d(in_channels)
-        self.conv1 = make_conv(variant, in_channels, out_channels, 3, stride=stride, padding=1, **options)
+        self.conv1 = conv(in_channels, 3, stride=stride, padding=1)
         self.norm2 = nn.BatchNorm2d(out_channels)
-        self.conv2 = make_conv(variant, out_channels, out_channels, 3, padding=1, **options)
+        self.conv2 = conv(out_channels, 3, padding=1)
         self.shortcut = None
         if stride != 1 or in_channels != out_channels:
-            self.shortcut = make_conv(variant, in_channels, out_channels, 1, stride=stride, **options)
+            self.shortcut = conv(in_channels, 1, stride=stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the unit to x (N, c_in, H, W)."""

@@ -27,7 +27,7 @@ class WideResNet(nn.Module):
         stem_channels: channels that the stem gives.
         widths: channels of each stage.
         units: residual units in each stage.
-        variant, groups, options: the convolution, see `gc2l.nn.make_conv`.
+        variant, groups, options: the convolution, see `ResidualUnit`.
         num_classes: length of the logits.
     """
 
@@ -72,7 +72,7 @@ def wide_resnet_cifar(
 ) -> WideResNet:
     """WideResNet-depth-k for images of about 32 x 32: three stages of (depth - 4) / 6 units, 16k, 32k, 64k wide.
 
-    The options are those of the variant, such as coarse_channels.
+    The options are those of `ResidualUnit`: coarse_level, and those of the variant, such as coarse_channels.
 
     Raises:
         ValueError: a depth that is not 6 a + 4, a widen factor that gives no whole number of channels, and the errors
@@ -96,7 +96,7 @@ def wide_resnet_imagenet(
 ) -> WideResNet:
     """WideResNet-depth-k for images of about 224 x 224: 7 x 7 stem and pooling, four stages 64k, 128k, 256k, 512k wide.
 
-    The options are those of the variant, such as coarse_channels.
+    The options are those of `ResidualUnit`: coarse_level, and those of the variant, such as coarse_channels.
 
     Raises:
         ValueError: a depth other than 10, 18, 34, a widen factor that gives no whole number of channels, and the errors

@@ -18,10 +18,10 @@ from gc2l.nn.group import GroupConv2d
 from gc2l.ops import folded, reference
 from gc2l.ops.choose import choose_two_level
 from gc2l.ops.functional import TWO_LEVEL_WAYS, check_way, two_level_conv
-from gc2l.ops.nearest import nearest_two_level
-from gc2l.ops.weights import folded_weight
+from gc2l.ops.nearest import nearest_coarse_weight, nearest_two_level
+from gc2l.ops.weights import channel_means, diagonal_blocks, folded_weight
 from gc2l.ops.windows import check_overlap, extended_groups, shared_channels, spread
-from gc2l.variants import CoarseStart
+from gc2l.variants import CoarseStart, Restriction, check_restriction
 
 OVERLAPPING_WAYS = ("separate", "folded")
 """The algorithms of a layer with an overlap."""
@@ -60,6 +60,8 @@ class TwoLevelGroupConv2d(Convolution):
         coarse_start: how r and C start, as normal numbers of variance 2 / fan. "fan_out" (the default) counts the
             filters of the fused block and the rows of C, "fan_in" what one number of z and of C z sums over. "zero" has
             C = 0 and r as "fan_out": the layer starts as a group convolution.
+        restriction: "learned", or "mean": z_i is the mean of the channels of group i at the kernel's middle. r is then
+            a buffer that is no part of the state, and m is 1, as further means would be the same.
         algorithm: how the same numbers are computed, one of `ALGORITHMS`; it can be changed at any time, and is no part
             of the state. "auto" takes what was measured to be the fastest (`gc2l.ops.choose`). "separate": the equation
             as it stands. "direct": all of it in one compiled kernel where that can be used, else as "fused". "fused":
@@ -74,18 +76,19 @@ class TwoLevelGroupConv2d(Convolution):
 
     Parameters: weight A (c_out, c_in/n + 2 d, k_h, k_w), restriction_weight r (n m, c_in/n, k_h, k_w), coarse_weight C
     (c_out, n m, 1, 1), bias (c_out): k_h k_w (c_in/n + 2 d) c_out + m k_h k_w c_in + m n c_out numbers without bias.
+    With restriction="mean" r is none of them.
 
     Raises:
         ValueError: groups < 1, groups does not divide both channel counts, coarse_channels < 1, an overlap outside
-            [0, 1) or so large that a group would read a channel twice, an unknown coarse_start, or an algorithm that is
-            unknown or not there with an overlap.
+            [0, 1) or so large that a group would read a channel twice, an unknown coarse_start or restriction, a mean
+            with coarse_channels > 1, or an algorithm that is unknown or not there with an overlap.
     """
 
     ALGORITHMS = ("auto", *TWO_LEVEL_WAYS)
 
     ROWS = ("weight", "coarse_weight")
 
-    restriction_weight: nn.Parameter
+    restriction_weight: Tensor
     coarse_weight: nn.Parameter
 
     def __init__(
@@ -105,10 +108,12 @@ class TwoLevelGroupConv2d(Convolution):
         coarse_channels: int = 1,
         overlap: float = 0.0,
         coarse_start: CoarseStart = "fan_out",
+        restriction: Restriction = "learned",
         algorithm: str = "auto",
     ) -> None:
         check_coarse_channels(coarse_channels)
         check_choice("coarse_start", coarse_start, get_args(CoarseStart))
+        check_restriction(restriction, coarse_channels)
         check_overlap(overlap)
         check_groups(in_channels, out_channels, groups)
         check_way(algorithm, OVERLAPPING_WAYS if overlap else TWO_LEVEL_WAYS)
@@ -119,11 +124,16 @@ class TwoLevelGroupConv2d(Convolution):
         self.coarse_channels = coarse_channels
         self.overlap = overlap
         self.coarse_start = coarse_start
+        self.restriction = restriction
         coarse = groups * coarse_channels
         like = {"device": device, "dtype": dtype}
         if self.halo:
             self.weight = nn.Parameter(torch.empty(out_channels, self._extended(), *self.kernel_size, **like))
-        self.restriction_weight = nn.Parameter(torch.empty(coarse, in_channels // groups, *self.kernel_size, **like))
+        filters = torch.empty(coarse, in_channels // groups, *self.kernel_size, **like)
+        if restriction == "mean":
+            self.register_buffer("restriction_weight", filters, persistent=False)
+        else:
+            self.restriction_weight = nn.Parameter(filters)
         self.coarse_weight = nn.Parameter(torch.empty(out_channels, coarse, 1, 1, **like))
         self.reset_parameters()
 
@@ -144,7 +154,7 @@ class TwoLevelGroupConv2d(Convolution):
     def reset_parameters(self) -> None:
         """Kaiming normal over the fused block of c_out/n + m filters and over C, bias zero.
 
-        `coarse_start` changes this for r and C.
+        `coarse_start` and `restriction` change this for r and C.
         With an overlap an input channel reaches (1 + 2 d n / c_in) c_out/n outputs of the blocks in place of c_out/n.
         With "fan_in" the coarse term, of rank n m only, starts out larger than the group convolution.
         """
@@ -160,6 +170,8 @@ class TwoLevelGroupConv2d(Convolution):
         else:
             kaiming_normal(self.restriction_weight, fused_fan_out)
             kaiming_normal(self.coarse_weight, self.out_channels)
+        if self.restriction == "mean":
+            self.restriction_weight.copy_(channel_means(self.restriction_weight))
         if self.coarse_start == "zero":
             nn.init.zeros_(self.coarse_weight)
         if self.bias is not None:
@@ -196,9 +208,9 @@ class TwoLevelGroupConv2d(Convolution):
 
     @torch.no_grad()
     def scale_weights(self, factor: Tensor) -> None:
-        """Multiply the dense weight by `factor`: A and r, since C acts on what r gives; the bias stays."""
+        """Multiply the dense weight by `factor`: A and r, since C acts on what r gives, or C; the bias stays."""
         self.weight.mul_(factor)
-        self.restriction_weight.mul_(factor)
+        (self.coarse_weight if self.restriction == "mean" else self.restriction_weight).mul_(factor)
 
     @torch.no_grad()
     def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -209,9 +221,13 @@ class TwoLevelGroupConv2d(Convolution):
         """
         if self.halo:
             raise NotImplementedError(f"with overlap={self.overlap} there is no closed form of the nearest weights")
-        parts = nearest_two_level(weight, self.groups, self.coarse_channels)
-        for own, nearest in zip((self.weight, self.restriction_weight, self.coarse_weight), parts, strict=True):
-            own.copy_(nearest)
+        if self.restriction == "mean":
+            self.weight.copy_(diagonal_blocks(weight, self.groups))
+            self.coarse_weight.copy_(nearest_coarse_weight(weight, self.restriction_weight))
+        else:
+            parts = nearest_two_level(weight, self.groups, self.coarse_channels)
+            for own, nearest in zip((self.weight, self.restriction_weight, self.coarse_weight), parts, strict=True):
+                own.copy_(nearest)
         if bias is not None and self.bias is not None:
             self.bias.copy_(bias)
 
@@ -269,4 +285,5 @@ class TwoLevelGroupConv2d(Convolution):
         algorithm = "" if self.algorithm == "auto" else f", algorithm={self.algorithm}"
         overlap = f", overlap={self.overlap:g}" if self.overlap else ""
         start = "" if self.coarse_start == "fan_out" else f", coarse_start={self.coarse_start}"
-        return f"{super().extra_repr()}{algorithm}, coarse_channels={self.coarse_channels}{overlap}{start}"
+        mean = "" if self.restriction == "learned" else f", restriction={self.restriction}"
+        return f"{super().extra_repr()}{algorithm}, coarse_channels={self.coarse_channels}{overlap}{start}{mean}"

@@ -26,6 +26,28 @@ from torch import Tensor
 from gc2l.ops.weights import diagonal_blocks
 
 
+def nearest_coarse_weight(dense: Tensor, restriction: Tensor) -> Tensor:
+    """C of the two-level group convolution that comes nearest to a dense weight, where r is given and m = 1.
+
+    Then C[:, i] r_i is, row by row, the projection of the other rows of block column i on r_i. C_i[:, i] = 0.
+
+    Args:
+        dense: (c_out, c_in, k_h, k_w).
+        restriction: r (n, c_in/n, k_h, k_w), no row of it zero.
+
+    Returns:
+        C (c_out, n, 1, 1), in the type of `dense`.
+    """
+    groups, c_out = len(restriction), len(dense)
+    exact = torch.promote_types(dense.dtype, torch.float32)
+    rows = restriction.to(exact).flatten(1)  # (n, c_in/n k_h k_w)
+    columns = dense.to(exact).reshape(c_out, *rows.shape)
+    coarse = (columns * rows).sum(2) / rows.square().sum(1)  # (c_out, n)
+    for i, own in enumerate(coarse.chunk(groups)):
+        own[:, i] = 0
+    return coarse[:, :, None, None].to(dense.dtype)
+
+
 def nearest_two_level(dense: Tensor, groups: int, coarse_channels: int) -> tuple[Tensor, Tensor, Tensor]:
     """A, r and C of the nearest two-level group convolution to a dense weight.
 

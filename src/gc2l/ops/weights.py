@@ -46,3 +46,11 @@ def folded_weight(weight: Tensor, restriction: Tensor, coarse: Tensor, groups: i
     diagonal = dense.view(groups, -1, groups, own, k_h, k_w).diagonal(dim1=0, dim2=2)
     diagonal.add_(weight.view(groups, -1, own, k_h, k_w).permute(1, 2, 3, 4, 0))
     return dense.flatten(1, 2)
+
+
+def channel_means(restriction: Tensor) -> Tensor:
+    """Filters of the shape of r (n m, c_in/n, k_h, k_w) that give the mean of the channels at the kernel's middle."""
+    filters = torch.zeros_like(restriction)
+    _, channels, k_h, k_w = filters.shape
+    filters[:, :, k_h // 2, k_w // 2] = 1 / channels
+    return filters

@@ -18,9 +18,15 @@ def geometry(conv: nn.Conv2d | Convolution) -> dict[str, Any]:
 
 
 def take_shares(local: nn.Module, whole: nn.Module, link: Link, *, dim: int = 0) -> None:
-    """Give `local` this rank's share, along `dim`, of every parameter of `whole`, under the same name."""
+    """Give `local` this rank's share, along `dim`, of every parameter and buffer of `whole`, under the same name.
+
+    Buffers without a dimension, which count, are alike on all ranks.
+    """
     for name, value in whole.named_parameters(recurse=False):
         setattr(local, name, nn.Parameter(link.own(value, dim), requires_grad=value.requires_grad))
+    for name, buffer in whole.named_buffers(recurse=False):
+        own = link.own(buffer, dim) if buffer.dim() else buffer.clone()
+        local.register_buffer(name, own, persistent=name not in whole._non_persistent_buffers_set)
     local.train(whole.training)
 
 
@@ -57,6 +63,4 @@ def local_batch_norm(norm: nn.BatchNorm2d, link: Link) -> nn.BatchNorm2d:
     """
     local = nn.BatchNorm2d(norm.num_features // link.size, norm.eps, norm.momentum, norm.affine, device="meta")
     take_shares(local, norm, link)
-    for name, value in norm.named_buffers(recurse=False):
-        setattr(local, name, link.own(value) if value.dim() else value.clone())
     return local

@@ -33,7 +33,7 @@ class GatheredTwoLevelConv2d(Convolution):
         input (N, c_in/p, H, W), output (N, c_out/p, H', W').
     """
 
-    restriction_weight: nn.Parameter
+    restriction_weight: Tensor
     coarse_weight: nn.Parameter
 
     def __init__(self, conv: TwoLevelGroupConv2d, link: Link, *, overlap: bool) -> None:
