@@ -71,6 +71,35 @@ def test_nothing_is_cut_off_and_no_panel_lies_on_another(name, kind):
     assert not any(first.overlaps(second) for first, second in combinations([*boxes, caption], 2))
 
 
+@pytest.mark.parametrize("columns", [2, 3])
+@style.styled
+def test_a_title_that_is_too_wide_is_broken_and_its_panel_makes_room(columns):
+    lines = "digits: MobileNetV2 x 0.25, seeds 1 to 3, k = 3", "a very long name of a data set without commas"
+    figure, axes = style.panels(columns, panel_height=2.0)
+    for one in axes:
+        one.set_title("\n".join(lines), loc="left")
+    style.add_caption(figure, ["A caption."])
+    boxes = [one.set_title(one.get_title("left"), loc="left").get_window_extent() for one in axes]
+    titles = [one.get_title("left").replace("\N{NO-BREAK SPACE}", " ") for one in axes]
+    assert all(title.replace("\n", " ") == " ".join(lines) for title in titles)
+    assert all(title.split("\n")[0].endswith(",") for title in titles)
+    assert all(any(line.endswith("k = 3") for line in title.split("\n")) for title in titles)
+    assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
+    assert all(box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1 for box in boxes)
+
+
+@style.styled
+def test_text_is_as_wide_in_the_layout_as_in_the_files():
+    figure, _ = style.panels(1, panel_height=2.0)
+    text = figure.text(0, 0.5, "stages.2.0.shortcut, 11 illegible lines", fontsize=7.5)
+    widths = []
+    for dpi in (figure.dpi, 1600):
+        figure.set_dpi(dpi)
+        figure.draw_without_rendering()
+        widths.append(text.get_window_extent().width / dpi)
+    assert widths[0] == pytest.approx(widths[1], rel=0.005)
+
+
 @pytest.mark.parametrize("kind", ["partial", "full"])
 def test_marks_and_fits_lie_inside_their_panels(kind):
     for axes in drawn("fig5_error_vs_groups", kind).axes:

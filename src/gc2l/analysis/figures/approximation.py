@@ -49,7 +49,7 @@ def layer_approximation(
     ]
     if not networks:
         return empty_figure("no trained network is measured yet", _CAPTION)
-    figure = Figure(figsize=(_WIDTHS[min(len(networks), 3) - 1], 4.0), layout="constrained")
+    figure = Figure(figsize=(_WIDTHS[min(len(networks), 3) - 1], 4.3), layout="constrained")
     grid = figure.subplots(2, len(networks), sharex="col", sharey="row", squeeze=False)
     for (above, below), (scale, runs, measured) in zip(grid.T, networks, strict=True):
         above.set_title(scale_title(scale, runs), loc="left")

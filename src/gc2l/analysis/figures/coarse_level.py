@@ -34,8 +34,7 @@ def coarse_level(record: CoarseLevelRecord | None) -> Figure:
         )
         for errors, line in ((network.errors, "-"), (network.mean_errors, "--"), (network.removed_errors, ":")):
             error.axvline(error_percent(network, errors), linestyle=line, color=FAINT, linewidth=1)
-        # Short, as the layout is made at a resolution at which text is a few percent narrower than in the files.
-        share.set_yticks(places, [layer.name.removeprefix("stages.") for layer in network.layers])
+        share.set_yticks(places, [layer.name for layer in network.layers])
         share.invert_yaxis()
         share.set_title(network.slug, loc="left")
     for place, label in zip(grid[-1], ("C z, % of energy", "effective rank of C", "test error (%)"), strict=True):

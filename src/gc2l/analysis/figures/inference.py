@@ -15,7 +15,7 @@ def inference_against_groups(record: InferenceRecord) -> Figure:
     """One panel for each 3 x 3 layer of WideResNet-28-10 with stride 1, one thread."""
     times = [time for time in record.times if time.kernel == 3 and time.threads == 1 and "/2" not in time.case]
     cases = list(dict.fromkeys(time.case for time in times))
-    figure = Figure(figsize=(5.2, 2.6), layout="constrained")
+    figure = Figure(figsize=(7.2, 2.6), layout="constrained")
     axes = [figure.add_subplot(1, max(len(cases), 1), number + 1) for number in range(max(len(cases), 1))]
     if not cases:
         placeholder(axes[0], "not measured")
@@ -41,7 +41,7 @@ def inference_against_groups(record: InferenceRecord) -> Figure:
         place.xaxis.set_major_locator(FixedLocator(groups))
         place.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         place.xaxis.set_minor_locator(NullLocator())
-        place.set_xlabel("number of groups n")
+        place.set_xlabel("groups n")
     axes[0].set_ylabel("milliseconds")
     handles = {handle.get_label(): handle for place in axes for handle in place.get_legend_handles_labels()[0]}
     if handles:
