@@ -8,10 +8,20 @@ from analysis.claims_evidence import column, of_errors, only
 from scipy import optimize, stats
 
 from gc2l.analysis import mean_interval
-from gc2l.analysis.claims import CLAIMS, summary, to_json
-from gc2l.analysis.claims.power import LEVEL, MOST_SEEDS, POWER, open_part, outlook, seeds_needed
+from gc2l.analysis.claims import CLAIMS, Finding, summary, to_json, to_markdown
+from gc2l.analysis.claims.power import (
+    LEVEL,
+    MOST_SEEDS,
+    POWER,
+    detectable,
+    open_part,
+    outlook,
+    resolutions,
+    seeds_needed,
+)
 from gc2l.analysis.claims.verdict import Claimed, Part, Verdict, decide, p_against
 from gc2l.analysis.readme import verdict_table
+from gc2l.paper import reported_rows
 
 A1 = next(claim for claim in CLAIMS if claim.id == "A1")
 BELOW = Claimed("<", 0)
@@ -106,3 +116,66 @@ def test_the_summary_names_the_one_part_that_is_open_and_what_it_takes():
     assert f'"more_seeds": {found.more_seeds}' in to_json([(A1, (finding,))])
     two_open = {("gc2l", n): [90, 116, 111, 106, 90] for n in (2, 4)}
     assert open_part(only("A1", of_errors(column(), good | two_open))) is None
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 12])
+def test_simulated_seeds_find_the_smallest_effect_that_would_show(count):
+    values = np.linspace(-1, 1, count)
+    smallest = detectable(part_of(list(values))) / np.std(values, ddof=1)
+    draws = smallest + np.random.default_rng(0).standard_normal((40_000, count))
+    found = stats.ttest_1samp(draws, 0, axis=1, alternative="greater").pvalue < LEVEL
+    assert found.mean() == pytest.approx(POWER, abs=0.01)
+    if count > 2:
+        assert seeds_needed(1.001 * smallest, 1.0) == count
+
+
+def test_nothing_shows_where_the_spread_is_unknown():
+    assert detectable(part_of([1.0])) is None
+    assert detectable(part_of([1.0, 1.0, 1.0])) is None
+    assert detectable(part_of([1.0, 2.0, 4.0], diverged=True)) is None
+
+
+def test_the_spread_of_a_scale_is_pooled_and_stands_beside_the_papers_effects():
+    many, few = [0.3, -1.2, 0.4, 0.9], [-2.0, 2.0]
+    parts = (part_of(many, reported=-0.5), part_of(few, reported=-2.0), part_of([0.0], reported=0.25))
+    (found,) = resolutions(Finding(parts=parts))
+    spread = math.sqrt((3 * np.var(many, ddof=1) + np.var(few, ddof=1)) / 4)
+    assert (found.comparisons, found.seeds, found.reported) == (2, 2, (0.5, 2.0))  # 0.25 is not on the claimed side
+    assert found.spread == pytest.approx(spread)
+    assert found.detectable == pytest.approx(detectable(part_of(few)) / np.std(few, ddof=1) * spread)
+    assert found.needed == (str(seeds_needed(2.0, spread)), str(seeds_needed(0.5, spread)))
+    assert "The paper's go from 2, which takes" in str(found)
+    (unknown,) = resolutions(Finding(parts=(part_of(many),)))
+    assert unknown.reported is None and "paper" not in str(unknown)
+    (hopeless,) = resolutions(Finding(parts=(part_of(many, reported=-0.001),)))
+    assert hopeless.needed == (f"more than {MOST_SEEDS}",) * 2
+
+
+def test_the_papers_effects_are_those_of_its_tables():
+    printed = {
+        (row.variant, row.groups): row.error_percent
+        for row in reported_rows("table1")
+        if (row.network, row.dataset) == ("wide_resnet_28_10", "cifar10")
+    }
+    errors = {(variant, n): [100, 112, 119 + n] for variant in ("gc", "gc2l") for n in (2, 4, 8, 16)}
+    finding = only("A1", of_errors(column(), errors))
+    assert [part.reported for part in finding.parts] == [printed["gc2l", n] - printed["gc", n] for n in (2, 4, 8, 16)]
+    first, second = only("A2", of_errors(column(), errors)).parts
+    gc, gc2l = (
+        np.polyfit([1, 2, 3, 4], [printed[variant, n] for n in (2, 4, 8, 16)], 1)[0] for variant in ("gc", "gc2l")
+    )
+    assert first.reported == pytest.approx(gc) and second.reported == pytest.approx(gc2l - gc)
+    assert {part.reported for part in only("A4", of_errors(column(), errors)).parts} == {None}
+
+
+def test_texts_say_what_would_show():
+    errors = {("gc", n): [100, 112, 119] for n in (2, 4, 8, 16)} | {("gc2l", n): [97, 101, 130] for n in (2, 4, 8, 16)}
+    finding = only("A1", of_errors(column(), errors))
+    shown = f"{detectable(finding.parts[0]):.2g}"
+    (row,) = summary([(A1, (finding,))])
+    assert f"would show from {shown} on" in row[-1]
+    (found,) = resolutions(finding)
+    assert str(found) in to_markdown([(A1, (finding,))])
+    needed = " to ".join(found.needed)
+    assert f"; the paper's effects in points would take {needed} seeds)" in verdict_table([(A1, (finding,))])
+    assert f'"detectable": {detectable(finding.parts[0])}' in to_json([(A1, (finding,))])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from gc2l.analysis.claims import Claim, Finding, Verdict
-from gc2l.analysis.claims.power import open_part
+from gc2l.analysis.claims.power import open_part, resolutions
 from gc2l.analysis.claims.report import effect_text
 from gc2l.analysis.costs import preset_costs
 from gc2l.analysis.labels import executions_label, mean_text, model_label, paper_label, range_label, run_label
@@ -144,4 +144,8 @@ def _verdict(finding: Finding) -> str:
     if hangs := open_part(finding):
         part, found = hangs
         where += f"; {part.name} alone is undecided, {found}"
+    elif finding.verdict is Verdict.INCONCLUSIVE:
+        for one in resolutions(finding):
+            if one.needed is not None:
+                where += f"; the paper's effects in {one.unit} would take {one.needed[0]} to {one.needed[1]} seeds"
     return f"**{finding.verdict}** ({where})"

@@ -57,27 +57,27 @@ class Evidence:
         """The columns of all presets that reproduce a column of `table` and have at least one record."""
         found = []
         for scale in self.index.scales(self.presets, table):
-            printed = tuple(
-                (row.variant, row.groups)
+            printed = {
+                (row.variant, row.groups): row.error_percent
                 for row in reported_rows(table)
                 if (row.network, row.dataset) == (scale.column.network, scale.column.dataset)
-            )
-            found.append(ScaleRuns(scale=scale, index=self.index, convolutions=printed))
+            }
+            found.append(ScaleRuns(scale=scale, index=self.index, reported_percent=printed))
         return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScaleRuns:
-    """The runs at one scale; `convolutions` are those that the paper's table has in this column."""
+    """The runs at one scale; `reported_percent` are the errors that the paper's table has in this column."""
 
     scale: Scale
     index: RunIndex
-    convolutions: tuple[Convolution, ...]
+    reported_percent: Mapping[Convolution, float]
 
     @property
     def groups(self) -> tuple[int, ...]:
         """The numbers of groups n >= 2 of the paper's column, ascending."""
-        return tuple(sorted({groups for _, groups in self.convolutions if groups > 1}))
+        return tuple(sorted({groups for _, groups in self.reported_percent if groups > 1}))
 
     def finished(self, convolution: Convolution) -> dict[int, Record]:
         """The finished runs by seed."""

@@ -50,7 +50,11 @@ def difference(
         return paired_difference([measure.of(a[seed]) for seed in seeds], [measure.of(b[seed]) for seed in seeds])
 
     name = f"n = {max(first[1], second[1])}: {VARIANTS[first[0]].label} - {VARIANTS[second[0]].label}"
-    return _part(name, effect, claimed, measure.unit, runs, (first, second))
+    printed = runs.reported_percent
+    reported = None
+    if measure is TEST_ERROR and first in printed and second in printed:
+        reported = printed[first] - printed[second]
+    return _part(name, effect, claimed, measure.unit, runs, (first, second), reported)
 
 
 def slope_comparison(runs: ScaleRuns, variants: Sequence[str], claimed: Claimed) -> Part:
@@ -73,7 +77,14 @@ def slope_comparison(runs: ScaleRuns, variants: Sequence[str], claimed: Claimed)
     labels = " - ".join(VARIANTS[variant].label for variant in variants)
     name = f"slope: {labels}" if len(variants) > 1 else f"slope of {labels}"
     convolutions = [(variant, groups) for variant in variants for groups in runs.groups]
-    return _part(name, effect, claimed, _SLOPE_UNIT, runs, convolutions, pooled)
+    reported = None
+    if all(convolution in runs.reported_percent for convolution in convolutions):
+        lines = [
+            slope(list(map(math.log2, runs.groups)), [runs.reported_percent[variant, n] for n in runs.groups]).value
+            for variant in variants
+        ]
+        reported = lines[0] - sum(lines[1:])
+    return _part(name, effect, claimed, _SLOPE_UNIT, runs, convolutions, reported, pooled)
 
 
 def _line(runs: ScaleRuns, variant: str, seeds: Sequence[int]) -> Estimate:
@@ -95,6 +106,7 @@ def _part(
     unit: str,
     runs: ScaleRuns,
     convolutions: Sequence[Convolution],
+    reported: float | None,
     note_on: Callable[[Sequence[int]], str] = lambda seeds: "",
 ) -> Part:
     """The part over the seeds with which all convolutions have finished, on one kind of device in one precision."""
@@ -112,7 +124,15 @@ def _part(
         lacks = tuple(convolution for convolution, found in zip(convolutions, finished, strict=True) if not found)
         reason = f"no finished run of {describe(lacks)}" if lacks else "no seed that all of these runs share"
         note = "; ".join(filter(None, (reason, left_out, diverged)))
-        return Part(name=name, verdict=Verdict.NOT_YET_TESTED, claimed=claimed, unit=unit, lacks=lacks, note=note)
+        return Part(
+            name=name,
+            verdict=Verdict.NOT_YET_TESTED,
+            claimed=claimed,
+            unit=unit,
+            reported=reported,
+            lacks=lacks,
+            note=note,
+        )
     executions = seeds_by_execution(finished[0][seed] for seed in seeds)
     alone = ""
     if len(executions) > 1:
@@ -125,6 +145,7 @@ def _part(
         effect_of(seeds),
         claimed,
         unit,
+        reported=reported,
         seeds=tuple(seeds),
         runs=tuple(of_seed[seed].identity for of_seed in finished for seed in seeds),
         diverged=bool(diverged),

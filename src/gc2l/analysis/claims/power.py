@@ -1,9 +1,11 @@
-"""How many more seeds would decide an undecided part, if effect and spread are those observed."""
+"""What the seeds can show, if their spread is that observed: the smallest effect, and the seeds that others take."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from gc2l.analysis.claims.claim import Finding
 from gc2l.analysis.claims.verdict import MINIMUM_SEEDS, Part, Verdict
@@ -53,13 +55,10 @@ def outlook(part: Part, parts: int = 1) -> Outlook | None:
 
     Against the claim Holm's correction asks for a level `parts` times smaller.
     """
-    known = part.effect is not None and part.interval is not None and part.p_against is not None
-    if part.verdict is not Verdict.INCONCLUSIVE or not known or len(part.seeds) < MINIMUM_SEEDS or part.diverged:
+    if part.verdict is not Verdict.INCONCLUSIVE or not _has_spread(part) or len(part.seeds) < MINIMUM_SEEDS:
         return None
-    assert part.effect is not None and part.interval is not None
-    count = len(part.seeds)
-    half = (part.interval.high - part.interval.low) / 2
-    spread = half * count**0.5 / float(stats.t.isf(LEVEL, count - 1))
+    assert part.effect is not None
+    count, spread = len(part.seeds), _spread(part)
     excess = part.claimed.excess(part.effect)
     good = excess < 0
     needed = seeds_needed(abs(excess), spread, level=LEVEL if good else LEVEL / parts)
@@ -74,3 +73,105 @@ def open_part(finding: Finding) -> tuple[Part, Outlook] | None:
         return None
     found = outlook(undecided[0], len(finding.parts))
     return None if found is None else (undecided[0], found)
+
+
+def detectable(part: Part) -> float | None:
+    """The smallest distance from the bound that the part's seeds find with the chance `POWER`; None without a spread.
+
+    At the uncorrected level, which is that of a part that is reproduced.
+    """
+    return _detectable_spreads(len(part.seeds)) * _spread(part) if _has_spread(part) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What the seeds of one scale can show of the effects of one unit.
+
+    Attributes:
+        unit: of the effects.
+        comparisons: the number of parts that the spread is pooled over.
+        spread: standard deviation between seeds, the root mean square weighted by degrees of freedom.
+        seeds: the fewest that one of these parts has.
+        reported: the smallest and the largest distance from the bound of the paper's own effects, of those that lie on
+            the claimed side; None where there are none.
+    """
+
+    unit: str
+    comparisons: int
+    spread: float
+    seeds: int
+    reported: tuple[float, float] | None
+
+    @property
+    def detectable(self) -> float:
+        """The smallest distance from the bound that `seeds` find with the chance `POWER`."""
+        return _detectable_spreads(self.seeds) * self.spread
+
+    @property
+    def needed(self) -> tuple[str, str] | None:
+        """The seeds that the largest and the smallest of the paper's effects take, as text."""
+        if self.reported is None:
+            return None
+        few, many = (seeds_needed(distance, self.spread) for distance in reversed(self.reported))
+        return _seeds_text(few), _seeds_text(many)
+
+    def __str__(self) -> str:
+        """A sentence or two."""
+        text = (
+            f"Between seeds the effects in {self.unit} have a standard deviation of {self.spread:.2g} (pooled over "
+            f"{self.comparisons} comparisons). {self.seeds} seeds show effects from {self.detectable:.2g} on."
+        )
+        if self.reported is None or self.needed is None:
+            return text
+        (low, high), (few, many) = self.reported, self.needed
+        return f"{text} The paper's go from {high:.2g}, which takes {few} seeds, down to {low:.2g}, which takes {many}."
+
+
+def resolutions(finding: Finding) -> Iterator[Resolution]:
+    """What the seeds of a finding can show, for each unit of its parts that have a spread."""
+    for unit in dict.fromkeys(part.unit for part in finding.parts):
+        parts = [part for part in finding.parts if part.unit == unit and _has_spread(part)]
+        if not parts:
+            continue
+        degrees = [len(part.seeds) - 1 for part in parts]
+        squares = sum(freedom * _spread(part) ** 2 for part, freedom in zip(parts, degrees, strict=True))
+        excesses = [
+            part.claimed.excess(part.reported)
+            for part in finding.parts
+            if part.unit == unit and part.reported is not None
+        ]
+        distances = [-excess for excess in excesses if excess < 0]
+        yield Resolution(
+            unit=unit,
+            comparisons=len(parts),
+            spread=(squares / sum(degrees)) ** 0.5,
+            seeds=min(degrees) + 1,
+            reported=(min(distances), max(distances)) if distances else None,
+        )
+
+
+def _has_spread(part: Part) -> bool:
+    """Whether the part's interval tells the spread between seeds; where runs diverged it leaves out the worst."""
+    return part.interval is not None and part.p_against is not None and not part.diverged and len(part.seeds) > 1
+
+
+def _spread(part: Part) -> float:
+    """The standard deviation between seeds that the part's t interval stands for."""
+    assert part.interval is not None
+    half = (part.interval.high - part.interval.low) / 2
+    return half * len(part.seeds) ** 0.5 / float(stats.t.isf(LEVEL, len(part.seeds) - 1))
+
+
+@cache
+def _detectable_spreads(count: int) -> float:
+    """The smallest distance that `count` seeds find with the chance `POWER`, in standard deviations."""
+    bound = stats.t.isf(LEVEL, count - 1)
+
+    def missing(distance: float) -> float:
+        return float(stats.nct.sf(bound, count - 1, distance * count**0.5)) - POWER
+
+    return float(optimize.brentq(missing, 0, 20))  # 11.5 for 2 seeds, less for more
+
+
+def _seeds_text(count: int | None) -> str:
+    return f"more than {MOST_SEEDS}" if count is None else f"{count}"

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from gc2l.analysis.claims.claim import Claim, Finding
-from gc2l.analysis.claims.power import open_part, outlook
+from gc2l.analysis.claims.power import detectable, open_part, outlook, resolutions
 from gc2l.analysis.claims.verdict import RULES, Part, Verdict, holm_of
 from gc2l.analysis.labels import estimate_text, range_label, scale_label
 from gc2l.analysis.selection import Scale
@@ -41,6 +41,8 @@ def to_markdown(findings: Findings) -> str:
             parts.append(f"**{finding.verdict}** ({_scale(finding)}; seeds: {_seeds(finding)})")
             if finding.missing:
                 parts.append(f"Missing: {finding.missing}.")
+            if found_resolutions := " ".join(map(str, resolutions(finding))):
+                parts.append(found_resolutions)
             if finding.parts:
                 parts.append(markdown_grid(_details(finding), _DETAIL_HEADERS))
     return "\n\n".join(parts) + "\n"
@@ -60,7 +62,18 @@ _SHOWN = (
     "Of several parts the summary shows the one that decides: a contradicted one if there is one, else an inconclusive "
     "one, and of these the one whose p value speaks most against the claim. Seeds are those of the tested parts."
 )
-_DETAIL_HEADERS = ("part", "verdict", "effect (95 % interval)", "claimed", "unit", "p against, Holm", "seeds", "note")
+_DETAIL_HEADERS = (
+    "part",
+    "verdict",
+    "effect (95 % interval)",
+    "claimed",
+    "unit",
+    "would show",
+    "paper",
+    "p against, Holm",
+    "seeds",
+    "note",
+)
 
 
 def summary(findings: Findings) -> Iterable[tuple[str, ...]]:
@@ -70,6 +83,8 @@ def summary(findings: Findings) -> Iterable[tuple[str, ...]]:
             effect = f"missing: {finding.missing}"
             if (part := _decisive(finding)) is not None:
                 effect = f"{part.name}: {effect_text(part)} {part.unit}, claimed {part.claimed}"
+                if shown := _detectable_text(part):
+                    effect += f", would show from {shown} on"
                 if hangs := open_part(finding):
                     effect += f"; all other parts are reproduced, {hangs[1]}"
                 if finding.missing:
@@ -85,10 +100,18 @@ def _details(finding: Finding) -> Iterable[tuple[str, ...]]:
             effect_text(part),
             str(part.claimed),
             part.unit,
+            _detectable_text(part),
+            "" if part.reported is None else f"{part.reported:.2f}",
             "" if corrected is None else f"{corrected:.2g}",
             ", ".join(map(str, part.seeds)),
             part.note,
         )
+
+
+def _detectable_text(part: Part) -> str:
+    """Two digits of the smallest effect that could have been found, empty where nothing is known of the spread."""
+    found = detectable(part)
+    return "" if found is None else f"{found:.2g}"
 
 
 def _decisive(finding: Finding) -> Part | None:
@@ -155,6 +178,8 @@ def _part_fields(part: Part, corrected: float | None, parts: int) -> dict[str, A
         "p_against": part.p_against,
         "p_against_holm": corrected,
         "seeds": list(part.seeds),
+        "detectable": detectable(part),
+        "reported": part.reported,
         "more_seeds": settled and settled.more_seeds,
         "runs": list(part.runs),
         "note": part.note,

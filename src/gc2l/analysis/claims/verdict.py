@@ -34,6 +34,9 @@ RULES = (
     "largest part of them that did not. A seed whose own runs differ in this is left out.",
     "Where one part alone keeps a claim from being reproduced, the summary says how many more seeds would settle it: "
     "so many that the t test has a power of 80 % (noncentral t), if the true effect and spread are those observed.",
+    "What would show is the smallest distance of the true effect from the bound that the test finds with that power "
+    "at the seeds of the part, if the spread is that observed. Below a scale's verdict the spread is pooled over its "
+    "comparisons, root mean square, and stands beside what the paper's own effects would take.",
     "The intervals hold the spread between seeds on the given test images, not that of other images.",
 )
 
@@ -78,6 +81,7 @@ class Part:
         unit: of effect and interval.
         effect: the number; None when there is no evidence.
         interval: its 95 % interval; None for an exact number, or with fewer than two seeds.
+        reported: the effect of the paper's own numbers; None where it prints none.
         p_against: one-sided p value against the claimed side, uncorrected; None where chance plays no part or no
             spread is known.
         seeds: those that the number rests on.
@@ -93,6 +97,7 @@ class Part:
     unit: str
     effect: float | None = None
     interval: Interval | None = None
+    reported: float | None = None
     p_against: float | None = None
     seeds: tuple[int, ...] = ()
     runs: tuple[str, ...] = ()
