@@ -143,12 +143,12 @@ def test_the_spread_of_a_scale_is_pooled_and_stands_beside_the_papers_effects():
     assert (found.comparisons, found.seeds, found.reported) == (2, 2, (0.5, 2.0))  # 0.25 is not on the claimed side
     assert found.spread == pytest.approx(spread)
     assert found.detectable == pytest.approx(detectable(part_of(few)) / np.std(few, ddof=1) * spread)
-    assert found.needed == (str(seeds_needed(2.0, spread)), str(seeds_needed(0.5, spread)))
-    assert "The paper's go from 2, which takes" in str(found)
+    assert found.needed == f"{seeds_needed(2.0, spread)} to {seeds_needed(0.5, spread)}"
+    assert str(found).endswith(f" The paper's, of 2 to 0.5, would take {found.needed} seeds.")
     (unknown,) = resolutions(Finding(parts=(part_of(many),)))
-    assert unknown.reported is None and "paper" not in str(unknown)
+    assert unknown.reported is None and unknown.needed == "" and "paper" not in str(unknown)
     (hopeless,) = resolutions(Finding(parts=(part_of(many, reported=-0.001),)))
-    assert hopeless.needed == (f"more than {MOST_SEEDS}",) * 2
+    assert hopeless.needed == f"more than {MOST_SEEDS}"
 
 
 def test_the_papers_effects_are_those_of_its_tables():
@@ -176,6 +176,5 @@ def test_texts_say_what_would_show():
     assert f"would show from {shown} on" in row[-1]
     (found,) = resolutions(finding)
     assert str(found) in to_markdown([(A1, (finding,))])
-    needed = " to ".join(found.needed)
-    assert f"; the paper's effects in points would take {needed} seeds)" in verdict_table([(A1, (finding,))])
+    assert f"; the paper's effects would take {found.needed} seeds in points)" in verdict_table([(A1, (finding,))])
     assert f'"detectable": {detectable(finding.parts[0])}' in to_json([(A1, (finding,))])

@@ -145,7 +145,6 @@ def _verdict(finding: Finding) -> str:
         part, found = hangs
         where += f"; {part.name} alone is undecided, {found}"
     elif finding.verdict is Verdict.INCONCLUSIVE:
-        for one in resolutions(finding):
-            if one.needed is not None:
-                where += f"; the paper's effects in {one.unit} would take {one.needed[0]} to {one.needed[1]} seeds"
+        needed = [f"{found.needed} seeds in {found.unit}" for found in resolutions(finding) if found.needed]
+        where += f"; the paper's effects would take {', '.join(needed)}" if needed else ""
     return f"**{finding.verdict}** ({where})"

@@ -108,23 +108,21 @@ class Resolution:
         return _detectable_spreads(self.seeds) * self.spread
 
     @property
-    def needed(self) -> tuple[str, str] | None:
-        """The seeds that the largest and the smallest of the paper's effects take, as text."""
-        if self.reported is None:
-            return None
-        few, many = (seeds_needed(distance, self.spread) for distance in reversed(self.reported))
-        return _seeds_text(few), _seeds_text(many)
+    def needed(self) -> str:
+        """The seeds that the largest and the smallest of the paper's effects take, such as "3 to 26"; "" for none."""
+        found = [_seeds_text(seeds_needed(distance, self.spread)) for distance in reversed(self.reported or ())]
+        return " to ".join(dict.fromkeys(found))
 
     def __str__(self) -> str:
-        """A sentence or two."""
+        """Two or three sentences."""
         text = (
             f"Between seeds the effects in {self.unit} have a standard deviation of {self.spread:.2g} (pooled over "
             f"{self.comparisons} comparisons). {self.seeds} seeds show effects from {self.detectable:.2g} on."
         )
-        if self.reported is None or self.needed is None:
+        if self.reported is None:
             return text
-        (low, high), (few, many) = self.reported, self.needed
-        return f"{text} The paper's go from {high:.2g}, which takes {few} seeds, down to {low:.2g}, which takes {many}."
+        low, high = self.reported
+        return f"{text} The paper's, of {high:.2g} to {low:.2g}, would take {self.needed} seeds."
 
 
 def resolutions(finding: Finding) -> Iterator[Resolution]:

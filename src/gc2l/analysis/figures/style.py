@@ -185,6 +185,10 @@ def add_caption(figure: Figure, paragraphs: Sequence[str]) -> None:
         figure.draw_without_rendering()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    # The solver of the layout differs from process to process in the last bits, from which SVG files derive names.
+    for axes in figure.axes:
+        left, bottom, width, height = (round(value, 9) for value in axes.get_position(original=True).bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _break_titles(figure: Figure) -> bool:
@@ -195,18 +199,21 @@ def _break_titles(figure: Figure) -> bool:
     boxes = [axes.get_window_extent() for axes in figure.axes]
     broken = False
     for axes, box in zip(figure.axes, boxes, strict=True):
+        if not (text := axes.get_title("left")):
+            continue
         right = [other.x0 for other in boxes if other.x0 > box.x0 and other.y0 < box.y1 and other.y1 > box.y0]
         room = min([figure.bbox.x1, *right]) - box.x0 - _TITLE_MARGIN * figure.dpi
-        text = axes.get_title("left")
         title = axes.set_title(text, loc="left")
 
         def fits(line: str, title: Text = title, room: float = room) -> bool:
             title.set_text(line)
             return title.get_window_extent().width <= room
 
-        lines = "\n".join(part for line in text.split("\n") for part in _broken(_unbroken(line), fits))
-        title.set_text(lines)
-        broken |= lines.count("\n") > text.count("\n")
+        lines = text.split("\n")
+        if not all(map(fits, lines)):
+            text = "\n".join(part for line in lines for part in _broken(_unbroken(line), fits))
+            broken = True
+        title.set_text(text)
     return broken
 
 
