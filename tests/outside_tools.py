@@ -5,8 +5,9 @@
 asks every tool that is installed and writes the table again; the rows of the others stay as they are. The tests hold
 the rows of the tools in constraints.txt. The rest is installed by
 
-    pip install calflops==0.3.2 fvcore==0.1.5.post20221221 peft==0.21.2 ptflops==0.7.5 torch-pruning==1.6.1 \
-        torchao==0.18.0 torchinfo==1.8.0 transformers==5.24.0 ultralytics-thop==2.2.3
+    pip install calflops==0.3.2 curvlinops-for-pytorch==3.0.1 fvcore==0.1.5.post20221221 opacus==1.6.0 peft==0.21.2 \
+        ptflops==0.7.5 torch-pruning==1.6.1 torchao==0.18.0 torchinfo==1.8.0 transformers==5.24.0 \
+        ultralytics-thop==2.2.3
 
 A check returns "right", "refused" (the tool or the layer raises an error), "passed over" (the tool does not see the
 layer, which goes on to compute what it did) or "wrong".
@@ -266,6 +267,39 @@ def adapted(variant: str) -> str:
         return "refused"
 
 
+def differentiated_by_sample(variant: str) -> str:
+    """Opacus' gradients of each sample, with zeros and with other pixels around the image."""
+    from opacus.grad_sample import GradSampleModule
+
+    verdicts = set()
+    for padding_mode in ("zeros", "circular"):
+        layer, x = make_layer(variant, padding_mode=padding_mode).train(), make_input()
+        single = [torch.autograd.grad(layer(image).square().sum(), tuple(layer.parameters())) for image in x.split(1)]
+        try:
+            GradSampleModule(layer, loss_reduction="sum")(x).square().sum().backward()
+        except REFUSALS:
+            return "refused"
+        expected = [torch.stack(gradients) for gradients in zip(*single, strict=True)]
+        verdicts |= {judged(p.grad_sample, e) for p, e in zip(layer.parameters(), expected, strict=True)}
+    return "wrong" if "wrong" in verdicts else "right"
+
+
+def approximated(variant: str) -> str:
+    """KFAC at one output pixel, where it has the trace of the Gauss-Newton matrix, up to chance."""
+    from curvlinops import GGNLinearOperator, KFACLinearOperator
+
+    torch.manual_seed(0)
+    network = nn.Sequential(make_conv(variant, 16, 32, 3, groups=4, bias=False), nn.Flatten()).double()
+    data = [(torch.randn(64, 16, 3, 3).double(), torch.randn(64, 32).double())]
+    problem = network, nn.MSELoss(), list(network.parameters()), data
+    try:
+        exact, kfac = GGNLinearOperator(*problem), KFACLinearOperator(*problem, fisher_type="type-2")
+    except REFUSALS:
+        return "refused"
+    identity = torch.eye(exact.shape[1], dtype=torch.float64)
+    return "right" if abs((kfac @ identity).trace() / (exact @ identity).trace() - 1) < 0.1 else "wrong"
+
+
 def transformed(transform: Callable[[nn.Module, Tensor], Any]) -> Callable[[str], str]:
     """The check of what makes another form of the layer that can be called."""
 
@@ -331,6 +365,18 @@ TOOLS = [
         distribution="peft",
         check=adapted,
         note="no merging with groups > 1, no other layers than PyTorch's: use `to_dense()`",
+    ),
+    Tool(
+        name="Opacus' `GradSampleModule`",
+        distribution="opacus",
+        check=differentiated_by_sample,
+        note="`nn.Conv2d` itself is wrong in other padding modes than zeros: findings/",
+    ),
+    Tool(
+        name="curvlinops' KFAC",
+        distribution="curvlinops-for-pytorch",
+        check=approximated,
+        note="n times too small for every grouped convolution: findings/",
     ),
     Tool(
         name="`torch.utils.flop_counter`, forward",
