@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # onnx 1.23.2 (Python 3.11): ReferenceEvaluator, the specification's own implementation that backends are held against,
 # adds the bias of the first output channel to every channel of a depthwise ConvTranspose. Without a bias, or with
-# group=1, it is right; onnxruntime 1.32.0 is right in all cases. (A ConvTranspose whose groups have more than one output
-# channel raises a ValueError there, mended in onnx/onnx#8446.) Seen, largest difference from a loop in float64:
+# group=1, it is right; onnxruntime 1.32.0 is right in all cases. (A ConvTranspose whose groups have more than one
+# output channel raises a ValueError there, mended in onnx/onnx#8446.) Seen, largest difference from a loop in float64:
 #
 #     group  bias   reference  onnxruntime
 #         1  False    below 1e-5 both

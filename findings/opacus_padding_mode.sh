@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# opacus 1.6.0 with torch 2.13.0 (Python 3.11): the gradient of each sample that GradSampleModule finds for the weight of a
-# convolution is wrong for another padding_mode than "zeros", grouped or not. Forward pass and the usual gradient use the
-# reflected (or circular, or replicated) pixels, grad_sample uses zeros in their place. Training with differential
-# privacy clips and sums these gradients. No warning, and ModuleValidator finds no fault. Seen, largest difference from
-# one backward pass a sample, over the largest value, in float64:
+# opacus 1.6.0 with torch 2.13.0 (Python 3.11): the gradient of each sample that GradSampleModule finds for the weight
+# of a convolution is wrong for another padding_mode than "zeros", grouped or not. Forward pass and the usual gradient
+# use the reflected (or circular, or replicated) pixels, grad_sample uses zeros in their place. Training with
+# differential privacy clips and sums these gradients. No warning, and ModuleValidator finds no fault. Seen, largest
+# difference from one backward pass a sample, over the largest value, in float64:
 #
 #     groups  zeros     reflect   circular  replicate
 #          1  below 1e-9, others above 0.1

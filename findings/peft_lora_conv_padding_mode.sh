@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# peft 0.21.2 with torch 2.13.0 (Python 3.11): LoRA on a Conv2d with another padding_mode than "zeros" computes one thing
-# while it is trained and another once it is merged. The adapter's first convolution takes the layer's stride and
-# padding, but not its padding_mode, and pads with zeros; merged into the layer's weight, the same numbers are applied to
-# reflected (or circular, or replicated) pixels. No warning. (The dilation is not taken either: huggingface/peft#3697.)
-# Largest difference of outputs of size 1, seen:
+# peft 0.21.2 with torch 2.13.0 (Python 3.11): LoRA on a Conv2d with another padding_mode than "zeros" computes one
+# thing while it is trained and another once it is merged. The adapter's first convolution takes the layer's stride and
+# padding, but not its padding_mode, and pads with zeros; merged into the layer's weight, the same numbers are applied
+# to reflected (or circular, or replicated) pixels. No warning. (The dilation is not taken either:
+# huggingface/peft#3697.) Largest difference of outputs of size 1, seen:
 #
 #     zeros      below 1e-5
 #     reflect    above 0.1

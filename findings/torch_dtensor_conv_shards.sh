@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# torch 2.13.0 (Python 3.11, two processes with gloo): conv2d of DTensors takes layouts that it has no rule for, computes
-# with each process's own part, and says that the result is whole and replicated. With the weight sharded over output
-# channels the "full" output has half of the channels; with input and weight sharded over input channels, where the
-# parts have to be added up, it has the right shape and the numbers of one process's sum. No error, no warning; the
-# same matrix product, F.linear, is right in both layouts. (pytorch/pytorch#186129 tells of depthwise ones.) Seen, for an
-# output of (2, 8, 6, 6), largest difference over the largest value:
+# torch 2.13.0 (Python 3.11, two processes with gloo): conv2d of DTensors takes layouts that it has no rule for,
+# computes with each process's own part, and says that the result is whole and replicated. With the weight sharded over
+# output channels the "full" output has half of the channels; with input and weight sharded over input channels, where
+# the parts have to be added up, it has the right shape and the numbers of one process's sum. No error, no warning; the
+# same matrix product, F.linear, is right in both layouts. (pytorch/pytorch#186129 tells of depthwise ones.) Seen, for
+# an output of (2, 8, 6, 6), largest difference over the largest value:
 #
 #     layout of input and weight      linear  conv2d, groups=1             conv2d, groups=4
 #     Shard(0)    Replicate()         right   right                        right
@@ -18,6 +18,7 @@ trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check torch==2.13.0 numpy==2.4.6
 cat > "$folder/layouts.py" <<'PROGRAM'
+import functools
 import sys
 
 import torch
@@ -49,7 +50,8 @@ def run(rank, folder):
         row = [outcome(F.linear, vector, torch.randn(8, 8).double(), layouts, mesh)]
         for groups in (1, 4):
             weight = torch.randn(8, 8 // groups, 3, 3).double()
-            row.append(outcome(lambda x, w, n=groups: F.conv2d(x, w, padding=1, groups=n), image, weight, layouts, mesh))
+            conv = functools.partial(F.conv2d, padding=1, groups=groups)
+            row.append(outcome(conv, image, weight, layouts, mesh))
         if rank == 0:
             print(f"{layouts[0]!s:<6}{layouts[1]!s:<6}", *(f"{text:<28}" for text in row))
         found.append(row)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # torch 2.13.0 (Python 3.11, x86): a quantised ConvTranspose2d whose groups have other numbers of input than of output
-# channels, both more than one, returns numbers that have nothing to do with the layer on the engine "onednn", grouped or
-# not, without a warning. "fbgemm" is right, and so is onednn where the two numbers are the same or one of them is 1. The
-# default engine, "x86", uses onednn's on processors with AVX-512 VNNI; the error itself is the same with oneDNN
-# restricted to SSE 4.1, AVX2 or AVX-512 (ONEDNN_MAX_CPU_ISA). Seen, largest difference from the same quantised
-# input and weight in float64, in steps of the output's scale (0.5 is rounding):
+# channels, both more than one, returns numbers that have nothing to do with the layer on the engine "onednn", grouped
+# or not, without a warning. "fbgemm" is right, and so is onednn where the two numbers are the same or one of them is 1.
+# The default engine, "x86", uses onednn's on processors with AVX-512 VNNI; the error itself is the same with oneDNN
+# restricted to SSE 4.1, AVX2 or AVX-512 (ONEDNN_MAX_CPU_ISA). Seen, largest difference from the same quantised input
+# and weight in float64, in steps of the output's scale (0.5 is rounding):
 #
 #     channels of a group, in x out  groups  fbgemm  onednn
 #                             8 x 8       1     0.5     0.5
