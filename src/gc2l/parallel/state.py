@@ -31,7 +31,8 @@ def placements(network: nn.Module) -> dict[str, Placement]:
 def distribute(values: Mapping[str, Tensor], network: nn.Module, mesh: DeviceMesh) -> dict[str, DTensor]:
     """Own shares of named tensors, such as `network.state_dict()` or its gradients, as distributed tensors.
 
-    `torch.distributed.checkpoint` saves these, and loads them at another number of ranks.
+    `torch.distributed.checkpoint` saves these, and loads them at another number of ranks. They are not to compute with:
+    PyTorch 2.13's `conv2d` is wrong for weights sharded so (`findings/torch_dtensor_conv_shards.sh`).
 
     Args:
         values: tensors with the names and shapes of the parameters or buffers of `network`; memory is shared.
