@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# jax 0.10.2 (Python 3.11, CPU): the weight gradient of a grouped convolution takes 40 (2 groups) to 250 times (16
-# groups) as long as that of the dense one, which has n times its multiplications. Output and input gradient take a few
-# times as long at most, and so does the weight gradient of a depthwise one (64 groups here), or with a convolution for
-# each group. (jax-ml/jax#13800 tells of a GPU, where it takes as long as the dense one.) Milliseconds seen on two busy
-# cores, 64 to 64 channels, 3 x 3, 16 x 16 pixels:
+# jax 0.10.2 (Python 3.11, CPU): the weight gradient of a grouped convolution takes tens (2 groups) to hundreds (16
+# groups) of times as long as that of the dense one, which has n times its multiplications. Output and input gradient do
+# not, nor does the weight gradient of a depthwise one (64 groups here), or with a convolution for each group.
+# (jax-ml/jax#13800 tells of a GPU, where it takes as long as the dense one.) Milliseconds seen on two busy cores, 64 to
+# 64 channels, 3 x 3, 16 x 16 pixels:
 #
 #     groups  output  input gradient  weight gradient  the same, a convolution for each group
 #          1     0.7             0.7              1.4                                     1.1
