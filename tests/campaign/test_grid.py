@@ -188,13 +188,15 @@ def test_a_stopped_table_ends_its_processes_in_order(python, tmp_path):
         *("--runs", str(tmp_path / "runs"), "--output", str(tmp_path / "tables")),
         *("--execution.scratch", str(tmp_path), "--execution.wandb", "disabled", "--execution.device", "cpu"),
     ]
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 300
-    while len(list(tmp_path.glob("checkpoints/*/0001.ckpt"))) < 2:
-        assert running.poll() is None and time.monotonic() < deadline, running.communicate()[1]
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGINT)  # as a terminal does
-    errors = running.communicate(timeout=200)[1]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as running:
+        try:
+            while len({path.parent for path in tmp_path.glob("checkpoints/*/*.ckpt")}) < 2:
+                assert running.poll() is None, running.communicate()[1]
+                time.sleep(0.05)
+            os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+            errors = running.communicate(timeout=200)[1]
+        finally:
+            running.kill()
     assert running.returncode == 130, errors
     assert "the same command continues where it was" in errors and "Traceback" not in errors
     logs = [path.read_text() for path in tmp_path.glob("logs/*.log")]

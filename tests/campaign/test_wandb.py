@@ -116,7 +116,7 @@ def test_an_agent_trains_a_cell_though_it_is_preempted_and_tells_one_that_has_a_
 
 def preempt(store: RunStore, cell: Cell) -> None:
     """Stop the process that trains `cell` after its first epoch, as a scheduler does."""
-    while not list(Path(".scratch/checkpoints").glob(f"{cell.identity}/0001.ckpt")):
+    while not list(Path(".scratch/checkpoints").glob(f"{cell.identity}/*.ckpt")):
         time.sleep(0.02)
     process, _, _ = store.trainer(cell).removeprefix("process ").partition(" on ")
     os.kill(int(process), signal.SIGTERM)
