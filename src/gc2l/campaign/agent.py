@@ -2,8 +2,7 @@
 
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,22 +34,7 @@ def open_jobs(sweep: Sweep, presets: Path) -> list[Job]:
     Raises:
         ValueError: arguments that are not a cell, or two points with the same cell.
     """
-    points = [
-        (cell, store, sweep.command_line(point))
-        for point, (cell, store) in zip(sweep.points(), _cells(sweep, presets), strict=True)
-    ]
-    labels = cell_labels([cell for cell, _, _ in points])
-    for identity, count in Counter(cell.identity for cell, _, _ in points).items():
-        if count > 1:
-            raise ValueError(f"the sweep {sweep.name!r} lists {labels[identity]} more than once")
-    jobs = [
-        Job(cell=cell, label=labels[cell.identity], store=store, command=command) for cell, store, command in points
-    ]
-    return [job for job in jobs if not job.recorded]
-
-
-def _cells(sweep: Sweep, presets: Path) -> Iterator[tuple[Cell, RunStore]]:
-    """The cell of each point, and where its record belongs."""
+    cells: dict[str, tuple[Cell, RunStore, Sequence[str]]] = {}
     read: dict[tuple[str, ...], tuple[Cell, RunStore]] = {}
     for point in sweep.points():
         # Reading takes some 40 ms, and cells of other seeds differ in nothing else.
@@ -61,7 +45,15 @@ def _cells(sweep: Sweep, presets: Path) -> Iterator[tuple[Cell, RunStore]]:
         cell, store = read[arguments]
         if len(rest) < len(point):
             cell = replace(cell, seed=point["seed"])  # type: ignore[arg-type]
-        yield cell, store
+        if cell.identity in cells:
+            raise ValueError(f"the sweep {sweep.name!r} lists {cell.slug} more than once")
+        cells[cell.identity] = cell, store, sweep.command_line(point)
+    labels = cell_labels([cell for cell, _, _ in cells.values()])
+    jobs = [
+        Job(cell=cell, label=labels[identity], store=store, command=command)
+        for identity, (cell, store, command) in cells.items()
+    ]
+    return [job for job in jobs if not job.recorded]
 
 
 def run_agent(jobs: Sequence[Job], *, count: int | None, run: Callable[[Sequence[str]], int]) -> int:
