@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -34,5 +35,5 @@ def test_every_make_target_that_is_named_exists():
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for page in PAGES:
         code = re.findall(r"^make ([^#\n]+)|`make ([^`]+)`", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
-        named = {word for found in code for word in "".join(found).split() if "=" not in word}
+        named = {word for found in code for word in shlex.split("".join(found)) if "=" not in word}
         assert named <= targets, page
