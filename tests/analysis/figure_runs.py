@@ -2,11 +2,15 @@
 
 import math
 import random
+from functools import cache
 
-from analysis.samples import CIFAR, IMAGENET
+from analysis.samples import CIFAR, IMAGENET, PRESETS
+from matplotlib.figure import Figure
 from records.samples import record
 
+from gc2l.analysis import RunIndex
 from gc2l.analysis.claims import Approximation
+from gc2l.analysis.figures import FIGURES
 from gc2l.paper import GROUPS
 from gc2l.records import Record
 
@@ -64,3 +68,10 @@ def approximated(records: list[Record]) -> tuple[Approximation, ...]:
 
 
 STORES = {"empty": list, "partial": partial, "full": full}
+
+
+@cache
+def drawn(name: str, kind: str) -> Figure:
+    """A figure of the runs that `STORES` has by that name, drawn once for all tests that only look at it."""
+    records = STORES[kind]()
+    return FIGURES[name](PRESETS, RunIndex(records), approximated(records))

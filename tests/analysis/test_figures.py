@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from analysis.figure_runs import STORES, approximated, errors_of, full, partial
+from analysis.figure_runs import STORES, approximated, drawn, errors_of, full
 from analysis.samples import CIFAR, IMAGENET, PRESETS
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
@@ -21,7 +21,7 @@ PAPER = Path(__file__).parents[2] / "src" / "gc2l" / "paper"
 LABELS = {variant.label: name for name, variant in VARIANTS.items()}
 
 
-def drawn(name, records):
+def drawn_from(records, name):
     return FIGURES[name](PRESETS, RunIndex(records), approximated(records))
 
 
@@ -52,7 +52,7 @@ def test_the_reported_points_are_those_of_the_csv_file(name):
     table = {"fig5": "table3", "fig7": "table4"}[name[:4]]
     rows = printed(table)
     panels = dict.fromkeys((row["network"], row["dataset"]) for row in rows)
-    figure = drawn(name, [])
+    figure = drawn(name, "empty")
     assert len(figure.axes) == len(panels)
     for axes, panel in zip(figure.axes, panels, strict=True):
         here = [row for row in rows if (row["network"], row["dataset"]) == panel and row["variant"] != "SC"]
@@ -67,20 +67,20 @@ def test_the_reported_points_are_those_of_the_csv_file(name):
 
 def test_the_standard_convolution_stands_at_one_group():
     (standard,) = (row for row in printed("table1") if row["variant"] == "SC" and row["dataset"] == "cifar100")
-    line = lines(drawn("fig5_error_vs_groups", []).axes[1])["SC"]
+    line = lines(drawn("fig5_error_vs_groups", "empty").axes[1])["SC"]
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([1], [float(standard["error_percent"])])
 
 
 def test_the_reported_parameters_are_those_of_the_csv_file():
     rows = [row for row in printed("table1") if (row["dataset"], row["variant"]) == ("cifar10", "GC-2L")]
-    line = lines(drawn("error_vs_parameters", []).axes[0])["GC-2L"]
+    line = lines(drawn("error_vs_parameters", "empty").axes[0])["GC-2L"]
     assert list(line.get_xdata()) == [float(row["parameters_millions"]) for row in rows]
     assert list(line.get_ydata()) == [float(row["error_percent"]) for row in rows]
 
 
 @pytest.mark.parametrize("variant", ["gc", "gc2l", "shuffle", "flgc"])
 def test_the_slopes_drawn_and_written_are_those_of_another_least_squares(variant):
-    axes = drawn("fig5_error_vs_groups", full()).axes[3]
+    axes = drawn("fig5_error_vs_groups", "full").axes[3]
     x, y = np.array([(np.log2(n), errors_of(variant, n, seed) / 100) for n in (2, 4, 8, 16) for seed in (1, 2, 3)]).T
     slope, intercept = np.polyfit(x, y, 1)
     label = VARIANTS[variant].label
@@ -94,12 +94,12 @@ def test_the_slopes_drawn_and_written_are_those_of_another_least_squares(variant
 
 def test_a_falling_error_has_a_minus_sign_and_the_name_keeps_its_hyphen():
     records = [record(CIFAR.cell("gc2l", n, 1), errors=900 - n) for n in (2, 4, 8)]
-    (entry,) = legend_texts(drawn("fig5_error_vs_groups", records).axes[3])
+    (entry,) = legend_texts(drawn_from(records, "fig5_error_vs_groups").axes[3])
     assert entry.startswith("GC-2L  \N{MINUS SIGN}0.03 [\N{MINUS SIGN}")
 
 
 def test_means_and_their_bands():
-    axes = drawn("fig5_error_vs_groups", full()).axes[3]
+    axes = drawn("fig5_error_vs_groups", "full").axes[3]
     errors = np.array([[errors_of("gc", n, seed) / 100 for seed in (1, 2, 3)] for n in (2, 4, 8, 16)])
     np.testing.assert_allclose(lines(axes)["GC"].get_ydata(), errors.mean(axis=1))
     half = stats.t.ppf(0.975, 2) * errors.std(axis=1, ddof=1) / np.sqrt(3)
@@ -109,12 +109,12 @@ def test_means_and_their_bands():
 
 
 def test_one_seed_has_no_band():
-    axes = drawn("fig5_error_vs_groups", full(seeds=(1,))).axes[3]
+    axes = drawn_from(full(seeds=(1,)), "fig5_error_vs_groups").axes[3]
     assert not axes.collections
 
 
 def test_the_marks_stand_once_for_all_panels():
-    figure = drawn("fig5_error_vs_groups", full())
+    figure = drawn("fig5_error_vs_groups", "full")
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["SC", "GC", "GC-2L", "Shuffle", "FLGC"]
     marks = {line.get_label(): line for line in legend.get_lines()}
@@ -127,21 +127,21 @@ def test_the_marks_stand_once_for_all_panels():
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_first_line_says_in_one_sentence_what_is_to_be_seen(name):
-    for records in (full(), []):
-        first, _, rest = drawn(name, records).texts[-1].get_text().partition("\n")
+    for kind in ("full", "empty"):
+        first, _, rest = drawn(name, kind).texts[-1].get_text().partition("\n")
         assert first.endswith(".")
         assert first.count(".") == 1
         assert rest[0].isupper()
 
 
 def test_too_few_points_have_no_slope():
-    axes = drawn("fig5_error_vs_groups", partial()).axes[3]
+    axes = drawn("fig5_error_vs_groups", "partial").axes[3]
     assert legend_texts(axes) == ["GC  too few for a slope", "GC-2L  too few for a slope"]
     assert not any(str(label).startswith("fit") for label in lines(axes))
 
 
 def test_a_scale_says_what_was_run_and_what_was_left_out():
-    figure = drawn("fig5_error_vs_groups", partial())
+    figure = drawn("fig5_error_vs_groups", "partial")
     said = "Preset tiny: WideResNet-10-2 on Digits, 1 epoch, for WideResNet-28-10 on CIFAR-10; k = 1\N{EN DASH}2"
     assert f"{said}; diverged and left out: GC n = 4, seed 2." in caption(figure)
     assert "Not run at any scale yet: WideResNet-28-10 on CIFAR-100, WideResNet-34-2 on ImageNet." in caption(figure)
@@ -151,20 +151,20 @@ def test_a_scale_says_what_was_run_and_what_was_left_out():
 
 
 def test_a_scale_where_every_run_diverged_says_so():
-    figure = drawn("fig7_error_vs_groups", partial())
+    figure = drawn("fig7_error_vs_groups", "partial")
     assert "every run diverged" in texts(figure)
     assert "diverged and left out: GC n = 2, seed 1." in caption(figure)
 
 
 @pytest.mark.parametrize("name", ["fig4_loss", "reported_vs_reproduced"])
 def test_without_runs_the_figure_says_so(name):
-    assert "no run is recorded yet" in texts(drawn(name, []))
+    assert "no run is recorded yet" in texts(drawn(name, "empty"))
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("schematic", "layer_approximation")])
 @pytest.mark.parametrize("kind", STORES)
 def test_every_scale_is_in_the_caption(name, kind):
-    said = caption(drawn(name, STORES[kind]()))
+    said = caption(drawn(name, kind))
     cifar = "tiny: WideResNet-10-2 on Digits, 1 epoch, for WideResNet-28-10 on CIFAR-10"
     mobile = "tiny: MobileNetV2 x 0.25 on Digits at 32 px, 2 epochs, for MobileNetV2 on ImageNet"
     assert (cifar in said) == (kind != "empty" and name != "fig7_error_vs_groups")
@@ -176,18 +176,18 @@ def test_loss_curves_are_means_over_the_finished_seeds():
     runs = [record(cells[0]), record(cells[1]), record(cells[2], errors=None)]
     doubled = runs[1].curve[0].model_copy(update={"train_loss": 3.0})
     runs[1] = runs[1].model_copy(update={"curve": (doubled,)})
-    panels = drawn("fig4_loss", runs).axes
+    panels = drawn_from(runs, "fig4_loss").axes
     assert [axes.get_title() for axes in panels] == ["n = 2", "n = 4", "n = 8", "n = 16"]
     assert [[list(line.get_ydata()) for line in axes.get_lines()] for axes in panels] == [[], [[2.0]], [], []]
 
 
 def test_the_standard_convolution_is_in_every_loss_panel():
-    panels = drawn("fig4_loss", full()).axes
+    panels = drawn("fig4_loss", "full").axes
     assert all(list(lines(axes)) == ["SC", "GC", "GC-2L"] for axes in panels)
 
 
 def test_marks_of_agreement_are_reported_and_reproduced_errors():
-    axes = drawn("reported_vs_reproduced", full()).axes[1]
+    axes = drawn("reported_vs_reproduced", "full").axes[1]
     offsets = {marks.get_label(): marks.get_offsets() for marks in axes.collections}
     rows = [row for row in printed("table4") if row["variant"] == "FLGC"]
     expected = [
@@ -202,7 +202,7 @@ def test_marks_of_agreement_are_reported_and_reproduced_errors():
 
 
 def test_approximations_are_drawn_with_their_random_baseline_and_interval():
-    figure = drawn("layer_approximation", full())
+    figure = drawn("layer_approximation", "full")
     (cifar, mobile), (cifar_share, _) = (figure.axes[:2], figure.axes[2:])
     group, two_level = cifar.get_lines()[1], cifar.get_lines()[3]
     np.testing.assert_allclose(group.get_ydata(), [49.9, 74.85, 87.325, 93.5625])
@@ -232,7 +232,7 @@ def test_only_measured_networks_count_as_seeds():
 
 
 def test_without_measured_networks_the_figure_says_so():
-    assert "no trained network is measured yet" in texts(drawn("layer_approximation", partial()))
+    assert "no trained network is measured yet" in texts(drawn("layer_approximation", "partial"))
 
 
 def test_rank_correlation():
@@ -245,7 +245,7 @@ def test_rank_correlation():
 def test_runs_of_other_configurations_are_not_drawn():
     changed = IMAGENET.cell("gc", 2, 1)
     foreign = record(type(changed)(preset="tiny", model=changed.model, data=changed.data))
-    assert len(drawn("fig7_error_vs_groups", [foreign]).axes) == 1
+    assert len(drawn_from([foreign], "fig7_error_vs_groups").axes) == 1
 
 
 def test_figures_need_neither_torch_nor_pyplot():

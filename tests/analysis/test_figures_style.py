@@ -1,12 +1,11 @@
 import importlib
 import sys
-from functools import cache
 from itertools import combinations
 from pathlib import Path
 
 import matplotlib
 import pytest
-from analysis.figure_runs import STORES, approximated, full
+from analysis.figure_runs import STORES, drawn, full
 from analysis.samples import CIFAR, PRESETS
 from matplotlib.colors import to_hex
 from records.samples import record
@@ -18,12 +17,6 @@ from gc2l.variants import VARIANTS
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 STARTS = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
-
-
-@cache
-def drawn(name, kind):
-    records = STORES[kind]()
-    return FIGURES[name](PRESETS, RunIndex(records), approximated(records))
 
 
 def test_every_variant_has_its_own_colour_marker_and_line():
