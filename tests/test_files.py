@@ -1,9 +1,11 @@
+import errno
 import os
 from pathlib import Path
 
 import pytest
+import torch
 
-from gc2l.files import DamagedError, checksum_path, read_checked, write_atomically, write_checked
+from gc2l.files import DamagedError, checksum_path, new_checked_file, read_checked, write_atomically, write_checked
 
 
 def test_it_creates_folders_and_replaces(tmp_path):
@@ -99,3 +101,25 @@ def test_a_crash_at_any_call_leaves_the_old_checked_file_or_the_new_one(old, tmp
         assert (read_checked(path) if path.exists() else None) in ({b"old", b"new"} if old else {None, b"new"})
     assert last >= 4
     assert read_checked(path) == b"new"
+
+
+@pytest.mark.parametrize("room", [0, 100, 1000, 4000, 8000])
+def test_a_full_disk_is_what_is_raised_whatever_torch_makes_of_it(room, tmp_path):
+    path = tmp_path / "state.pt"
+    write_checked(path, b"before")
+
+    class Disk:
+        """Takes so many bytes, and no more."""
+
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, content):
+            if self.file.tell() + len(content) > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return self.file.write(content)
+
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), new_checked_file(path) as stream:
+        stream._file = Disk(stream._file)
+        torch.save({name: torch.zeros(500) for name in "abcd"}, stream)
+    assert read_checked(path) == b"before"

@@ -42,11 +42,19 @@ def new_checked_file(path: Path) -> Iterator["HashedStream"]:
     """A stream whose content takes the place of `path`, with its SHA-256 beside it, when the block ends.
 
     A crash at any point, or an error in the block, leaves the old file with its SHA-256, or none.
+
+    Raises:
+        OSError: nothing more can be written, whatever the block made of it: torch.save raises a RuntimeError.
     """
     sums = checksum_path(path)
     with _temporary(path) as (file, temporary):
         stream = HashedStream(file)
-        yield stream
+        try:
+            yield stream
+        except Exception as error:
+            if stream.error is None:
+                raise
+            raise stream.error from error
         _close(file)
         line = _line(stream.digest, path.name)
         old = sums.read_bytes() if path.exists() and sums.exists() else b""
@@ -57,10 +65,15 @@ def new_checked_file(path: Path) -> Iterator["HashedStream"]:
 
 
 class HashedStream:
-    """A binary file, open for writing, and the SHA-256 of what has been written; for all that write in order."""
+    """A binary file, open for writing, and the SHA-256 of what has been written; for all that write in order.
+
+    Attributes:
+        error: why something could not be written.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._hash = file, hashlib.sha256()
+        self.error: OSError | None = None
 
     @property
     def digest(self) -> str:
@@ -70,7 +83,11 @@ class HashedStream:
     def write(self, content: bytes) -> int:
         """Append `content`."""
         self._hash.update(content)
-        return self._file.write(content)
+        try:
+            return self._file.write(content)
+        except OSError as error:
+            self.error = error
+            raise
 
     def flush(self) -> None:
         """Hand what is buffered to the operating system."""

@@ -97,7 +97,7 @@ def test_too_little_memory(trials, tmp_path):
 def test_a_grid_goes_on_after_too_little_memory(trials, tmp_path):
     if not trials.long:
         pytest.skip("a grid that runs out of memory: only in the long campaign")
-    large = replace(RUN, training=replace(RUN.training, batch_size=1200, epochs=1), model=replace(RUN.model, width=10))
+    large = replace(RUN, training=replace(RUN.training, batch_size=1200, epochs=1), model=replace(RUN.model, width=16))
 
     def trial(rng):
         folder = tmp_path / str(rng.random())
