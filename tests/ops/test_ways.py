@@ -269,3 +269,19 @@ def test_a_wrong_restriction_is_noticed(algorithm):
         layer.restriction_weight[1, 0, 1, 1] += 1e-3
     with pytest.raises(AssertionError):
         torch.testing.assert_close(layer(x), right)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("algorithm", [name for name in TWO_LEVEL if name not in ("matmul", "triton")])
+def test_one_filter_of_channels_last_parameters(algorithm, dtype):
+    layer = two_level(algorithm, channels=(8, 1), groups=1, kernel_size=(2, 5), dtype=dtype)
+    x = random_input(1, 8, 7, 9).to(dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+    parameters = [layer.weight, layer.restriction_weight, layer.coarse_weight, layer.bias]
+    outcome = [layer.to(memory_format=torch.channels_last)(x)]
+    outcome += torch.autograd.grad(outcome[0].square().sum(), [x, *parameters])
+    a, r, c, bias = (value.detach().double().contiguous().requires_grad_() for value in parameters)
+    given = x.detach().double().contiguous().requires_grad_()
+    expected = [F.conv2d(given, a + c * r, bias)]
+    expected += torch.autograd.grad(expected[0].square().sum(), [given, a, r, c, bias])
+    for found, right in zip(outcome, expected, strict=True):
+        torch.testing.assert_close(found.double(), right, rtol=1e-5, atol=1e-4)

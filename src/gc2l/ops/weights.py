@@ -45,7 +45,9 @@ def folded_weight(weight: Tensor, restriction: Tensor, coarse: Tensor, groups: i
     dense = c[..., None, None] * r[:, 0] if c.shape[2] == 1 else torch.einsum("ogm,gmihw->ogihw", c, r)
     diagonal = dense.view(groups, -1, groups, own, k_h, k_w).diagonal(dim1=0, dim2=2)
     diagonal.add_(weight.view(groups, -1, own, k_h, k_w).permute(1, 2, 3, 4, 0))
-    return dense.flatten(1, 2)
+    dense = dense.flatten(1, 2)
+    # Of channels-last parameters one filter has strides in which PyTorch 2.13's convolution refuses its own gradient.
+    return dense.clone(memory_format=torch.contiguous_format) if c_out == 1 else dense
 
 
 def channel_means(restriction: Tensor) -> Tensor:
