@@ -21,7 +21,7 @@ PAPER = Path(__file__).parents[2] / "src" / "gc2l" / "paper"
 LABELS = {variant.label: name for name, variant in VARIANTS.items()}
 
 
-def drawn_from(records, name):
+def drawn_from(name, records):
     return FIGURES[name](PRESETS, RunIndex(records), approximated(records))
 
 
@@ -94,7 +94,7 @@ def test_the_slopes_drawn_and_written_are_those_of_another_least_squares(variant
 
 def test_a_falling_error_has_a_minus_sign_and_the_name_keeps_its_hyphen():
     records = [record(CIFAR.cell("gc2l", n, 1), errors=900 - n) for n in (2, 4, 8)]
-    (entry,) = legend_texts(drawn_from(records, "fig5_error_vs_groups").axes[3])
+    (entry,) = legend_texts(drawn_from("fig5_error_vs_groups", records).axes[3])
     assert entry.startswith("GC-2L  \N{MINUS SIGN}0.03 [\N{MINUS SIGN}")
 
 
@@ -109,7 +109,7 @@ def test_means_and_their_bands():
 
 
 def test_one_seed_has_no_band():
-    axes = drawn_from(full(seeds=(1,)), "fig5_error_vs_groups").axes[3]
+    axes = drawn_from("fig5_error_vs_groups", full(seeds=(1,))).axes[3]
     assert not axes.collections
 
 
@@ -176,7 +176,7 @@ def test_loss_curves_are_means_over_the_finished_seeds():
     runs = [record(cells[0]), record(cells[1]), record(cells[2], errors=None)]
     doubled = runs[1].curve[0].model_copy(update={"train_loss": 3.0})
     runs[1] = runs[1].model_copy(update={"curve": (doubled,)})
-    panels = drawn_from(runs, "fig4_loss").axes
+    panels = drawn_from("fig4_loss", runs).axes
     assert [axes.get_title() for axes in panels] == ["n = 2", "n = 4", "n = 8", "n = 16"]
     assert [[list(line.get_ydata()) for line in axes.get_lines()] for axes in panels] == [[], [[2.0]], [], []]
 
@@ -245,7 +245,7 @@ def test_rank_correlation():
 def test_runs_of_other_configurations_are_not_drawn():
     changed = IMAGENET.cell("gc", 2, 1)
     foreign = record(type(changed)(preset="tiny", model=changed.model, data=changed.data))
-    assert len(drawn_from([foreign], "fig7_error_vs_groups").axes) == 1
+    assert len(drawn_from("fig7_error_vs_groups", [foreign]).axes) == 1
 
 
 def test_figures_need_neither_torch_nor_pyplot():

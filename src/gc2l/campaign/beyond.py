@@ -6,12 +6,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-import torch
-
 from gc2l.campaign.arguments import CUSTOM
 from gc2l.cells import Cell, Column, Preset, table_cells
 from gc2l.data import dataset_info
-from gc2l.models import build_model, count_parameters
+from gc2l.models import model_parameter_count
 
 GROUPS = 4
 """n of every convolution."""
@@ -71,6 +69,4 @@ def _widths(width: float) -> list[float]:
 
 
 def _parameters(cell: Cell) -> int:
-    with torch.device("meta"):
-        network = build_model(cell.model, dataset_info(cell.data.name).num_classes)
-    return count_parameters(network, cell.model.groups).total
+    return model_parameter_count(cell.model, dataset_info(cell.data.name).num_classes).total

@@ -3,21 +3,17 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-
-import torch
 
 from gc2l.analysis import FORMATS, comparison_table
 from gc2l.analysis.scaling import parts_of_table2
-from gc2l.cells import Cell, DataConfig, ModelConfig, Preset
+from gc2l.cells import Cell, DataConfig, Preset
 from gc2l.data import dataset_info, make_data_module
 from gc2l.evidence.publish import table2_texts
 from gc2l.evidence.released import count_test_errors, recorded_cell, trained_network, why_not_exact
 from gc2l.files import DamagedError, check_file
-from gc2l.models import build_model, count_parameters, paper_parameter_counts
+from gc2l.models import model_parameter_count, paper_parameter_counts
 from gc2l.paper import TABLES, reported_rows
-from gc2l.paper.parameter_count import ParameterCount
 from gc2l.records import Record, RunStore, ScalingRecord, WeightsFolder, read_record
 
 
@@ -211,14 +207,8 @@ def _check_each(name: str, runs: Iterable[Run], problem: Callable[[Run], str | N
     return Check(name=name, passed=len(found) - len(failures), failures=failures)
 
 
-@cache
-def _counted(model: ModelConfig, num_classes: int) -> ParameterCount:
-    with torch.device("meta"):
-        return count_parameters(build_model(model, num_classes), model.groups)
-
-
 def _parameters_problem(run: Run) -> str | None:
-    counted = _counted(run.cell.model, dataset_info(run.cell.data.name).num_classes)
+    counted = model_parameter_count(run.cell.model, dataset_info(run.cell.data.name).num_classes)
     recorded = run.record.parameters, run.record.parameters_per_processor
     if recorded == (counted.total, counted.per_processor):
         return None

@@ -6,6 +6,7 @@ from functools import cache
 import torch
 from torch import nn
 
+from gc2l.cells import ModelConfig
 from gc2l.models.build import build_model, paper_network
 from gc2l.paper import ReportedRow
 from gc2l.paper.parameter_count import ParameterCount
@@ -35,15 +36,22 @@ def count_parameters(network: nn.Module, groups: int) -> ParameterCount:
     return ParameterCount(total=total, per_processor=-(-(total - shared) // groups) + shared)
 
 
+@cache
+def model_parameter_count(config: ModelConfig, num_classes: int) -> ParameterCount:
+    """The parameters of `build_model(config, num_classes)`, instantiated without memory.
+
+    Raises:
+        ValueError: a group count that does not divide the network's channels.
+    """
+    with torch.device("meta"):
+        return count_parameters(build_model(config, num_classes), config.groups)
+
+
 def paper_parameter_counts(rows: Iterable[ReportedRow]) -> dict[tuple[str, str, int], ParameterCount]:
-    """Parameters of the paper's own networks, instantiated without memory, for each (network, variant, groups)."""
+    """Parameters of the paper's own networks for each (network, variant, groups)."""
     return {
-        (row.network, row.variant, row.groups): _paper_count(row.network, row.variant, row.groups, row.dataset)
+        (row.network, row.variant, row.groups): model_parameter_count(
+            paper_network(row.network, row.variant, row.groups), PAPER_CLASSES[row.dataset]
+        )
         for row in rows
     }
-
-
-@cache
-def _paper_count(network: str, variant: str, groups: int, dataset: str) -> ParameterCount:
-    with torch.device("meta"):
-        return count_parameters(build_model(paper_network(network, variant, groups), PAPER_CLASSES[dataset]), groups)
