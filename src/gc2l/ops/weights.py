@@ -46,7 +46,7 @@ def folded_weight(weight: Tensor, restriction: Tensor, coarse: Tensor, groups: i
     diagonal = dense.view(groups, -1, groups, own, k_h, k_w).diagonal(dim1=0, dim2=2)
     diagonal.add_(weight.view(groups, -1, own, k_h, k_w).permute(1, 2, 3, 4, 0))
     dense = dense.flatten(1, 2)
-    # PyTorch refuses the gradient of one filter with the strides of the product: findings/torch_conv_one_filter_strides.sh.
+    # PyTorch refuses the gradient of one filter with a product's strides: findings/torch_conv_one_filter_strides.sh.
     return dense.clone(memory_format=torch.contiguous_format) if c_out == 1 else dense
 
 
