@@ -1,5 +1,6 @@
 """Settings of the whole suite."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -12,8 +13,6 @@ from warm_python import warm_python
 
 # Read when torch and matplotlib are first imported, also by the processes that tests start.
 os.environ["MPLBACKEND"] = "Agg"
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The same examples on every machine and in every run; a slow machine is no failure.
 settings.register_profile(
@@ -41,7 +40,37 @@ PRELOADED = [
 ]
 """What a process has imported from which tests fork others, by "forkserver" and `python`; it takes 8 s of a core."""
 
-multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+PRELOADED_BY_WORKERS = [
+    "hypothesis.strategies",
+    "matplotlib.figure",
+    "pandas",
+    "scipy.stats",
+    "timm",
+    "torchvision.models",
+    "torchvision.transforms.v2",
+]
+
+TORCH_ALONE = ["torch", "torch._dynamo"]
+
+PROGRAMS = {"GC2L_WARM_PYTHON": [*PRELOADED, *PRELOADED_BY_WORKERS], "GC2L_WARM_TORCH": TORCH_ALONE}
+"""The variables that name the programs of `warm_python` to the workers of pytest-xdist, which share them."""
+
+if "GC2L_WARM_PYTHON" in os.environ:
+    multiprocessing.set_executable(os.environ["GC2L_WARM_PYTHON"])
+else:
+    multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list) -> None:
+    """Fork the workers, too."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    stack = contextlib.ExitStack()
+    config.add_cleanup(stack.close)
+    for name, modules in PROGRAMS.items():
+        os.environ[name] = str(stack.enter_context(warm_python(modules)))
+    for spec in specs:
+        spec.python = os.environ["GC2L_WARM_PYTHON"]
 
 
 @pytest.fixture
@@ -54,5 +83,17 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def python() -> Iterator[Path]:
     """In place of `sys.executable` where a test runs a whole program: an interpreter that has imported PyTorch."""
-    with warm_python() as program:
+    with _program("GC2L_WARM_PYTHON", PRELOADED) as program:
         yield program
+
+
+@pytest.fixture(scope="session")
+def torch_python() -> Iterator[Path]:
+    """The same for tests of what is imported: an interpreter that has imported PyTorch and nothing else."""
+    with _program("GC2L_WARM_TORCH", TORCH_ALONE) as program:
+        yield program
+
+
+def _program(name: str, modules: list[str]) -> contextlib.AbstractContextManager[Path]:
+    shared = os.environ.get(name)
+    return contextlib.nullcontext(Path(shared)) if shared else warm_python(modules)

@@ -33,9 +33,9 @@ run(path, run_name="__main__")
         ("gc2l", "safetensors.torch"),
     ],
 )
-def test_without_the_extra_a_program_ends_with_one_line_that_names_it(program, missing):
+def test_without_the_extra_a_program_ends_with_one_line_that_names_it(program, missing, torch_python):
     ended = subprocess.run(
-        [sys.executable, "-c", WITHOUT, missing, program, "--help"],
+        [str(torch_python), "-c", WITHOUT, missing, program, "--help"],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -1,7 +1,8 @@
 """`pip install gc2l` brings PyTorch alone: the layers, `convert` and the wide residual networks need nothing else."""
 
 import subprocess
-import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -13,8 +14,12 @@ for name in ("torchvision", "pytorch_lightning", "numpy", "pandas", "scipy", "py
 """
 
 
-def run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", HIDE + code], capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(torch_python: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    def run(code: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([str(torch_python), "-c", HIDE + code], capture_output=True, text=True, check=False)
+
+    return run
 
 
 LAYERS = """
@@ -31,12 +36,12 @@ wide_resnet_cifar(10, 1)
 
 
 @pytest.mark.parametrize("code", [LAYERS, NETWORKS], ids=["layers", "networks"])
-def test_torch_alone_is_enough(code):
+def test_torch_alone_is_enough(code, run):
     done = run(code)
     assert done.returncode == 0, done.stderr
 
 
-def test_without_torchvision_mobilenet_names_the_extra():
+def test_without_torchvision_mobilenet_names_the_extra(run):
     done = run("from gc2l.models import mobilenet_v2\nmobilenet_v2()")
     assert done.returncode == 1
     assert "ImportError: torchvision is not installed; install it with: pip install 'gc2l[models]'" in done.stderr

@@ -1,7 +1,7 @@
 """torchvision imports through its one gate, without a warning, whether or not its extension loads."""
 
 import subprocess
-import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,8 +26,8 @@ DIRECT = "import gc2l.models, torchvision.models"  # as a user does
     [("", f"{GATE}, pytorch_lightning"), (REFUSE, GATE), (REFUSE, DIRECT)],
     ids=["as installed", "extension does not load, through the gate", "extension does not load, directly"],
 )
-def test_torchvision_imports_without_a_warning(before: str, imports: str) -> None:
-    command = [sys.executable, "-W", "error", "-c", f"{before}\n{imports}"]
+def test_torchvision_imports_without_a_warning(before: str, imports: str, torch_python: Path) -> None:
+    command = [str(torch_python), "-c", f"import warnings\nwarnings.simplefilter('error')\n{before}\n{imports}"]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""

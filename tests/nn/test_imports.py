@@ -1,5 +1,4 @@
 import subprocess
-import sys
 
 SCRIPT = """
 import sys
@@ -25,6 +24,6 @@ except ModuleNotFoundError:
 """
 
 
-def test_the_layers_need_torch_alone():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+def test_the_layers_need_torch_alone(torch_python):
+    done = subprocess.run([str(torch_python), "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.split("\n")[:2]) == (0, ["(1, 4, 3, 3)", "no torchvision"]), done.stderr

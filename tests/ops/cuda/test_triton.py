@@ -12,9 +12,9 @@ from packaging.version import Version
 HERE = Path(__file__).parent
 
 
-def run(file: str, **environment: str) -> None:
+def run(python: Path | str, file: str, **environment: str) -> None:
     """The tests of another file in a process of their own."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", str(HERE / file)]
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", str(HERE / file)]
     done = subprocess.run(
         command, env=os.environ | environment, cwd=HERE.parents[2], capture_output=True, text=True, check=False
     )
@@ -42,9 +42,10 @@ numpy_is_new = (installed("numpy") or Version("0")) >= Version("2.4")
     reason="the interpreter of Triton before 3.7 does not work with NumPy 2.4 (findings/triton_interpreter_numpy.sh)",
 )
 def test_in_the_interpreter():
-    run("interpreted.py", TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
+    # Triton reads the variable when it is imported.
+    run(sys.executable, "interpreted.py", TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
 
 
 @needs_triton
-def test_compiled_for_a_card(tmp_path):
-    run("compiled_for_a_card.py", TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
+def test_compiled_for_a_card(python, tmp_path):
+    run(python, "compiled_for_a_card.py", TRITON_INTERPRET="0", TRITON_CACHE_DIR=str(tmp_path))
