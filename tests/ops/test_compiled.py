@@ -236,7 +236,7 @@ def test_nothing_is_hidden_from_a_mode_that_watches_operations(algorithm):
     assert not called.called
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit.* is deprecated", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize("algorithm", ["fused", "direct"])
 def test_a_traced_layer_computes_the_layer(algorithm):
     layer = two_level(kernel_size=3, padding=1, algorithm=algorithm)

@@ -141,7 +141,7 @@ def test_second_derivatives_of_pointwise_group_convolution():
 
 
 # torch.func.jvp still compiles its decompositions with torch.jit.
-@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 @pytest.mark.parametrize("algorithm", TWO_LEVEL)
 def test_transforms_of_torch_func(algorithm):
     layer = two_level(algorithm, kernel_size=3)

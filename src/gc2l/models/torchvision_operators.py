@@ -6,8 +6,10 @@ stops because two operators, which only the extension declares, are missing. The
 `gc2l.models` makes them when it is imported; torchvision itself is imported only by what uses it.
 """
 
-import importlib.machinery
+import contextlib
 import importlib.util
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
 
 import torch
 
@@ -16,22 +18,24 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 def declare_missing_operators() -> None:
     """Declare what torchvision's extension would, where that does not load or torchvision has none."""
-    if _extension_loads():
+    package = importlib.util.find_spec("torchvision")  # finds it without importing it
+    if package is None:
         return
+    _load_extension(package.submodule_search_locations or [])
     for operator in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, operator):
+        if not _is_declared(operator):
             torch.library.define(f"torchvision::{operator}", _SCHEMA)
 
 
-def _extension_loads() -> bool:
-    package = importlib.util.find_spec("torchvision")  # finds it without importing it
-    if package is None:
-        return True  # nothing to declare for
-    finder = importlib.machinery.PathFinder.find_spec("_C", package.submodule_search_locations)
-    if finder is None or finder.origin is None:
-        return False
-    try:
-        torch.ops.load_library(finder.origin)
-    except OSError:
-        return False
-    return True
+def _load_extension(folders: list[str]) -> None:
+    # Of torchvision's compiled files the one with the operators is _C up to version 0.28 and _C_stable in 0.29. All are
+    # tried: were the right one missed, its import would declare the operators a second time, which ends the process.
+    files = sorted(file for folder in folders for file in Path(folder).iterdir())
+    for file in files:
+        if file.name.endswith(tuple(EXTENSION_SUFFIXES)) and not _is_declared("nms"):
+            with contextlib.suppress(OSError):
+                torch.ops.load_library(str(file))
+
+
+def _is_declared(operator: str) -> bool:
+    return hasattr(torch.ops.torchvision, operator)
