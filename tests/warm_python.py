@@ -15,7 +15,6 @@ import fcntl
 import gc
 import importlib
 import json
-import multiprocessing
 import os
 import runpy
 import selectors
@@ -223,8 +222,6 @@ if __name__ == "__main__":
     for name in sys.argv[3:]:
         importlib.import_module(name)
     asked = serve(socket.socket(fileno=int(sys.argv[2])))
-    if "GC2L_WARM_PYTHON" in os.environ:
-        multiprocessing.set_executable(os.environ["GC2L_WARM_PYTHON"])
     if "SLOW_WHILE" in os.environ:
         _slow_epochs(Path(os.environ["SLOW_WHILE"]))
     os._exit(exit_status(asked))  # as the interpreter ends, but PyTorch is not taken apart, which takes a second

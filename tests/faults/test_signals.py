@@ -25,7 +25,7 @@ def test_preempted(trials, whole, tmp_path):
             os.kill(process.pid, signum)
         status = end(process)
         recorded = list(folder.glob("runs/*/*.json"))
-        assert status == (0 if recorded else 128 + signum), status
+        assert status == 128 + signum or (status == 0 and recorded), status  # the signal may come after the record
         assert end(start(run_alone, RUN, folder)) == 0
         check(folder, expected)
 
