@@ -2,8 +2,8 @@
 
 A new interpreter spends some 8 s of a core on importing PyTorch and Lightning, whatever the test is about. The program
 that `warm_python` yields is called as an interpreter is, and what it runs is forked from a process that has imported
-them: with the program's arguments, environment, working folder and open files, in a session of its own. Signals are
-passed on, the exit status comes back; who kills the program kills what it runs.
+them: with the program's arguments, environment, working folder and open files, a script or module in a session of its own.
+Signals are passed on, the exit status comes back; who kills the program kills what it runs.
 
 Where the environment names a file in SLOW_WHILE, an epoch of training starts with a second's pause as long as that file
 exists, so that a test that stops a run finds it running on every machine.
@@ -15,6 +15,7 @@ import fcntl
 import gc
 import importlib
 import json
+import multiprocessing
 import os
 import runpy
 import selectors
@@ -126,7 +127,8 @@ def serve(listener: socket.socket) -> list[str]:
 
 def _become(files: list[int], request: dict) -> None:
     """Make this process the one that was asked for."""
-    os.setsid()
+    if "-c" not in request["arguments"][:2]:  # a process of multiprocessing is in the session of who starts it
+        os.setsid()
     moved = [fcntl.fcntl(number, fcntl.F_DUPFD, HIGH) for number in files]
     os.closerange(3, HIGH)
     for source, number in zip(moved, request["files"], strict=True):
@@ -222,6 +224,8 @@ if __name__ == "__main__":
     for name in sys.argv[3:]:
         importlib.import_module(name)
     asked = serve(socket.socket(fileno=int(sys.argv[2])))
+    if "GC2L_WARM_PYTHON" in os.environ:
+        multiprocessing.set_executable(os.environ["GC2L_WARM_PYTHON"])
     if "SLOW_WHILE" in os.environ:
         _slow_epochs(Path(os.environ["SLOW_WHILE"]))
     os._exit(exit_status(asked))  # as the interpreter ends, but PyTorch is not taken apart, which takes a second
