@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib import style as matplotlib_style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, NullLocator
 from matplotlib.typing import LineStyleType
@@ -178,12 +179,13 @@ def add_caption(figure: Figure, paragraphs: Sequence[str]) -> None:
     share = added / (height + added)
     caption.set_y(_CAPTION_MARGIN / (height + added))
     figure.set_size_inches(width, height + added)
-    figure.set_layout_engine("constrained", rect=(0, share, 1, 1 - share), h_pad=0.07)
+    layout = ConstrainedLayoutEngine(rect=(0, share, 1, 1 - share), h_pad=0.07)
+    figure.set_layout_engine(layout)
     # Once for all formats, as the layout takes longer than the drawing; twice, as its first pass changes the ticks.
-    figure.draw_without_rendering()
+    layout.execute(figure)
     if _break_titles(figure):
-        figure.draw_without_rendering()
-    figure.draw_without_rendering()
+        layout.execute(figure)
+    layout.execute(figure)
     figure.set_layout_engine("none")
     # The solver of the layout differs from process to process in the last bits, from which SVG files derive names.
     for axes in figure.axes:
