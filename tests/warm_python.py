@@ -2,8 +2,8 @@
 
 A new interpreter spends some 8 s of a core on importing PyTorch and Lightning, whatever the test is about. The program
 that `warm_python` yields is called as an interpreter is, and what it runs is forked from a process that has imported
-them: with the program's arguments, environment, working folder and open files, a script or module in a session of its own.
-Signals are passed on, the exit status comes back; who kills the program kills what it runs.
+them: with the program's arguments, environment, working folder and open files, a script or module in a session of its
+own. Signals are passed on, the exit status comes back; who kills the program kills what it runs.
 
 Where the environment names a file in SLOW_WHILE, an epoch of training starts with a second's pause as long as that file
 exists, so that a test that stops a run finds it running on every machine.
