@@ -5,9 +5,9 @@
 asks every tool that is installed and writes the table again; the rows of the others stay as they are. The tests hold
 the rows of the tools in constraints.txt. The rest is installed by
 
-    pip install calflops==0.3.2 curvlinops-for-pytorch==3.0.1 fvcore==0.1.5.post20221221 opacus==1.6.0 peft==0.21.2 \
-        ptflops==0.7.5 torch-pruning==1.6.1 torchao==0.18.0 torchinfo==1.8.0 transformers==5.24.0 \
-        ultralytics-thop==2.2.3
+    pip install backpack-for-pytorch==1.7.1 calflops==0.3.2 curvlinops-for-pytorch==3.0.1 fvcore==0.1.5.post20221221 \
+        opacus==1.6.0 peft==0.21.2 ptflops==0.7.5 torch-pruning==1.6.1 torchao==0.18.0 torchinfo==1.8.0 \
+        transformers==5.24.0 ultralytics-thop==2.2.3
 
 A check returns "right", "refused" (the tool or the layer raises an error), "passed over" (the tool does not see the
 layer, which goes on to compute what it did) or "wrong".
@@ -284,6 +284,23 @@ def differentiated_by_sample(variant: str) -> str:
     return "wrong" if "wrong" in verdicts else "right"
 
 
+def extended(variant: str) -> str:
+    """BackPACK's gradients of each sample."""
+    from backpack import backpack, extend
+    from backpack.extensions import BatchGrad
+
+    layer, x = make_layer(variant).train(), make_input()
+    single = [torch.autograd.grad(layer(image).square().sum(), tuple(layer.parameters())) for image in x.split(1)]
+    y = extend(nn.Sequential(layer))(x)
+    with backpack(BatchGrad()):
+        extend(nn.MSELoss(reduction="sum"))(y, torch.zeros_like(y)).backward()
+    if not any(hasattr(p, "grad_batch") for p in layer.parameters()):
+        return "passed over"
+    expected = [torch.stack(gradients) for gradients in zip(*single, strict=True)]
+    verdicts = [judged(p.grad_batch, e) for p, e in zip(layer.parameters(), expected, strict=True)]
+    return "wrong" if "wrong" in verdicts else "right"
+
+
 def approximated(variant: str) -> str:
     """KFAC at one output pixel, where it has the trace of the Gauss-Newton matrix, up to chance."""
     from curvlinops import GGNLinearOperator, KFACLinearOperator
@@ -371,6 +388,12 @@ TOOLS = [
         distribution="opacus",
         check=differentiated_by_sample,
         note="`nn.Conv2d` itself is wrong in other padding modes than zeros: findings/",
+    ),
+    Tool(
+        name="BackPACK's `BatchGrad`",
+        distribution="backpack-for-pytorch",
+        check=extended,
+        note="takes PyTorch's classes, and warns; their `BatchL2Grad` is wrong with groups: findings/",
     ),
     Tool(
         name="curvlinops' KFAC",
