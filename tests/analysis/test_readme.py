@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from analysis.claims_evidence import column, evidence, run
 from analysis.samples import CIFAR, COMPUTED, IMAGENET, PRESETS
@@ -14,6 +16,7 @@ from gc2l.analysis.readme import (
     verdict_summary,
     verdict_table,
 )
+from gc2l.cells import DataConfig, Preset
 
 RECORDS = [
     record(CIFAR.cell("sc", 1, 1), errors=400),
@@ -94,13 +97,41 @@ def test_every_claim_has_its_verdict_and_what_speaks_against_it():
     assert short["A1"] == ["contradicted", ""]
     assert short["E1"] == ["", "not yet tested"]
     assert list(verdicts) == [claim.id for claim, _ in findings]
-    assert verdicts["A1"] == "**contradicted** (`tiny` WideResNet-10-2, 3 seeds)"
-    assert verdicts["A2"] == "**not yet tested** (`tiny` WideResNet-10-2, 0 seeds)"
+    assert verdicts["A1"] == "**contradicted** (`tiny` WideResNet-10-2 on Digits, 3 seeds)"
+    assert verdicts["A2"] == "**not yet tested** (`tiny` WideResNet-10-2 on Digits, 0 seeds)"
     assert verdicts["A5"] == "**reproduced** (exact)"
     assert verdicts["E1"] == "not yet tested"
     # 3.0, 3.1 and 2.9 points: half the interval is 4.302653 * 0.1 / sqrt(3).
     assert contradicted_parts(findings) == (
-        "- A1 (tiny, 3 seeds), n = 2: GC-2L - GC: 3.00 (2.75 to 3.25) points, claimed < 0. "
+        "- A1 (`tiny` WideResNet-10-2 on Digits, 3 seeds), n = 2: GC-2L - GC: 3.00 (2.75 to 3.25) points, claimed < 0. "
         "The claim as a whole: contradicted."
     )
     assert contradicted_parts(evaluate(evidence(place, []))) == "None."
+
+
+def test_verdicts_that_differ_name_their_data_sets():
+    """Columns of one preset with one network are told apart by their images alone."""
+    first, images = CIFAR, DataConfig(name="cifar100")
+    second = replace(first, dataset="cifar100", template=replace(first.template, data=images))
+    presets = {"tiny": Preset(name="tiny", description="for tests", columns=(first, second))}
+    worse, better = (130, 141, 149), (100, 110, 120)
+    runs = [
+        run(place, variant, n, seed, errors)
+        for place, wrong in ((first, {"gc": better, "gc2l": worse}), (second, {"gc": worse, "gc2l": better}))
+        for variant, of_seed in wrong.items()
+        for n in (2, 4, 8, 16)
+        for seed, errors in enumerate(of_seed, 1)
+    ]
+    findings = evaluate(evidence(first, runs, presets=presets))
+    a1 = next(row for row in cells(verdict_summary(findings)) if row[0] == "A1")
+    assert a1[2] == "Digits: contradicted; CIFAR-100: reproduced"
+    a1 = next(row for row in cells(verdict_table(findings)) if row[0] == "A1")
+    assert a1[2] == (
+        "**contradicted** (`tiny` WideResNet-10-2 on Digits, 3 seeds); "
+        "**reproduced** (`tiny` WideResNet-10-2 on CIFAR-100, 3 seeds)"
+    )
+    assert {line.split(",")[0] for line in contradicted_parts(findings).splitlines() if "A1" in line} == {
+        "- A1 (`tiny` WideResNet-10-2 on Digits"
+    }
+    one = evaluate(evidence(first, runs))
+    assert next(row for row in cells(verdict_summary(one)) if row[0] == "A1")[2] == "contradicted"

@@ -37,11 +37,16 @@ def model_label(cell: Cell) -> str:
     return f"WideResNet-{model.depth}-{model.width:g}"
 
 
+def dataset_label(cell: Cell) -> str:
+    """The name of the data set that a cell trains on, such as "CIFAR-10"."""
+    return DATASETS[cell.data.name]
+
+
 def data_label(cell: Cell) -> str:
     """The images that a cell trains on and how long, such as "Digits at 32 px, 4 epochs"."""
     size = "" if cell.data.image_size is None else f" at {cell.data.image_size} px"
     epochs = cell.training.epochs
-    return f"{DATASETS[cell.data.name]}{size}, {epochs} {'epoch' if epochs == 1 else 'epochs'}"
+    return f"{dataset_label(cell)}{size}, {epochs} {'epoch' if epochs == 1 else 'epochs'}"
 
 
 def run_label(cell: Cell) -> str:

@@ -6,7 +6,16 @@ from gc2l.analysis.claims import Claim, Finding, Verdict
 from gc2l.analysis.claims.power import open_part, resolutions
 from gc2l.analysis.claims.report import effect_text
 from gc2l.analysis.costs import preset_costs
-from gc2l.analysis.labels import executions_label, mean_text, model_label, paper_label, range_label, run_label
+from gc2l.analysis.labels import (
+    dataset_label,
+    executions_label,
+    mean_text,
+    model_label,
+    paper_label,
+    range_label,
+    run_label,
+)
+from gc2l.analysis.selection import Scale
 from gc2l.analysis.tables import ComparisonTable, Reproduction
 from gc2l.analysis.text import markdown_grid
 from gc2l.records import Record
@@ -61,12 +70,10 @@ def verdict_summary(findings: Findings) -> str:
     presets = list(dict.fromkeys(f.scale.preset for _, found in findings for f in found if f.scale is not None))
     lines = []
     for claim, found in findings:
-        verdicts: dict[str | None, list[str]] = {}
+        of_preset: dict[str | None, list[Finding]] = {}
         for finding in found:
-            preset = None if finding.scale is None else finding.scale.preset
-            verdicts.setdefault(preset, []).append(str(finding.verdict))
-        cells = ("; ".join(dict.fromkeys(verdicts.get(preset, []))) for preset in (*presets, None))
-        lines.append([claim.id, claim.statement, *cells])
+            of_preset.setdefault(None if finding.scale is None else finding.scale.preset, []).append(finding)
+        lines.append([claim.id, claim.statement, *(_in_short(of_preset.get(of, [])) for of in (*presets, None))])
     headers = ["", "claim", *(f"`{preset}`" for preset in presets), "computed or measured"]
     return markdown_grid(lines, headers)
 
@@ -74,7 +81,7 @@ def verdict_summary(findings: Findings) -> str:
 def contradicted_parts(findings: Findings) -> str:
     """Every comparison whose interval lies wholly on the side that the claim excludes."""
     lines = [
-        f"- {claim.id} ({finding.scale.preset}, {len(part.seeds)} seeds), {part.name}: {effect_text(part)} "
+        f"- {claim.id} ({_where(finding.scale)}, {len(part.seeds)} seeds), {part.name}: {effect_text(part)} "
         f"{part.unit}, claimed {part.claimed}. The claim as a whole: {finding.verdict}."
         for claim, found in findings
         for finding in found
@@ -133,14 +140,31 @@ def _seeds(runs: Iterable[Reproduction]) -> str:
     return f"k = {range_label((run.finished for run in runs if run.finished), ' to ')}"
 
 
+def _in_short(found: Sequence[Finding]) -> str:
+    """The verdict of some findings, or, where they differ, each with the data sets that it holds for."""
+    datasets: dict[str, list[str]] = {}
+    for finding in found:
+        name = "" if finding.scale is None else dataset_label(finding.scale.column.template)
+        datasets.setdefault(str(finding.verdict), []).append(name)
+    if len(datasets) < 2:
+        return "".join(datasets)
+    return "; ".join(f"{', '.join(dict.fromkeys(names))}: {verdict}" for verdict, names in datasets.items())
+
+
+def _where(scale: Scale) -> str:
+    """The preset, network and data set, such as "`mini` WideResNet-10-4 on CIFAR-10"."""
+    template = scale.column.template
+    return f"`{scale.preset}` {model_label(template)} on {dataset_label(template)}"
+
+
 def _verdict(finding: Finding) -> str:
-    """For example "**reproduced** (`mini` WideResNet-10-4, 3 seeds)"; also the one part on which a claim hangs."""
+    """For example "**reproduced** (`mini` WideResNet-10-4 on CIFAR-10, 3 seeds)", and the part it hangs on."""
     if not finding.parts:
         return str(finding.verdict)
     where = f"{finding.basis}; missing: {finding.missing}" if finding.missing else finding.basis
     if finding.scale is not None:
         seeds = f"{range_label(finding.seeds, ' to ')} seed{'' if finding.seeds == (1, 1) else 's'}"
-        where = f"`{finding.scale.preset}` {model_label(finding.scale.column.template)}, {seeds}"
+        where = f"{_where(finding.scale)}, {seeds}"
     if hangs := open_part(finding):
         part, found = hangs
         where += f"; {part.name} alone is undecided, {found}"
