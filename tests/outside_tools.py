@@ -19,6 +19,7 @@ import copy
 import importlib.metadata
 import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -254,6 +255,30 @@ def quantised_by_torchao(variant: str) -> str:
     return "passed over" if torch.equal(network(make_input()), expected) else judged(network(make_input()), expected)
 
 
+def quantised_by_onnxruntime(variant: str) -> str:
+    """A layer exported to ONNX, quantised with a scale for each channel."""
+    import onnxruntime
+    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+    class Images(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = [{"x": make_input().numpy()}]
+
+        def get_next(self) -> Any:
+            return self.left.pop() if self.left else None
+
+    layer = make_layer(variant)
+    with tempfile.TemporaryDirectory() as folder:
+        plain, quantised = Path(folder, "plain.onnx"), Path(folder, "quantised.onnx")
+        torch.onnx.export(layer, (make_input(),), plain, input_names=["x"], dynamo=True, verbose=False)
+        # Weights in 7 bits, so that no processor's 16-bit sums overflow.
+        quantize_static(plain, quantised, Images(), per_channel=True, reduce_range=True)
+        session = onnxruntime.InferenceSession(quantised, providers=["CPUExecutionProvider"])
+        (y,) = session.run(None, {"x": make_input().numpy()})
+    expected = layer(make_input())
+    return "right" if (torch.from_numpy(y) - expected).abs().max() < 0.05 * expected.abs().max() else "wrong"
+
+
 def adapted(variant: str) -> str:
     """LoRA, trained and merged."""
     from peft import LoraConfig, get_peft_model
@@ -377,6 +402,12 @@ TOOLS = [
         note="the layers stay in floating point and refuse quantised inputs: use `to_dense()`",
     ),
     Tool(name="torchao `quantize_`", distribution="torchao", check=quantised_by_torchao, note="takes linear layers"),
+    Tool(
+        name="onnxruntime's `quantize_static`, by channel",
+        distribution="onnxruntime",
+        check=quantised_by_onnxruntime,
+        note="of the exported layer; a grouped `nn.ConvTranspose2d` with a bias is refused: findings/",
+    ),
     Tool(
         name="LoRA of peft",
         distribution="peft",
