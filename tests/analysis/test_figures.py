@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy import stats
 from gc2l.analysis import RunIndex
 from gc2l.analysis.figures import FIGURES
 from gc2l.analysis.figures.agreement import rank_correlation
+from gc2l.cells import DataConfig, Preset
 from gc2l.variants import VARIANTS
 
 PAPER = Path(__file__).parents[2] / "src" / "gc2l" / "paper"
@@ -130,6 +132,30 @@ def test_the_first_line_says_in_one_sentence_what_is_to_be_seen(name):
         assert first.endswith(".")
         assert first.count(".") == 1
         assert rest[0].isupper()
+
+
+def test_panels_stand_below_the_column_that_they_reproduce():
+    second = replace(CIFAR, dataset="cifar100", template=replace(CIFAR.template, data=DataConfig(name="cifar100")))
+    later = replace(second, template=replace(second.template, preset="later"))
+    presets = {
+        "tiny": Preset(name="tiny", description="for tests", columns=(CIFAR, second)),
+        "later": Preset(name="later", description="for tests", columns=(later,)),
+    }
+    runs = [record(column.cell("gc", 2, 1), errors=400) for column in (CIFAR, second, later)]
+    figure = FIGURES["fig5_error_vs_groups"](presets, RunIndex(runs), ())
+    found = {}
+    for axes in figure.axes:
+        place = axes.get_subplotspec()
+        preset, _, rest = axes.get_title("left").partition(":")
+        found[preset, rest.split("\n")[1].split(",")[0]] = place.rowspan.start, place.colspan.start
+    assert found == {
+        ("reported", "CIFAR-10"): (0, 0),
+        ("reported", "CIFAR-100"): (0, 1),
+        ("reported", "ImageNet"): (0, 2),
+        ("tiny", "Digits"): (1, 0),
+        ("tiny", "CIFAR-100"): (1, 1),
+        ("later", "CIFAR-100"): (2, 1),
+    }
 
 
 def test_too_few_points_have_no_slope():

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from gc2l.analysis.figures.points import missing_note, paper_columns, scale_note, scale_title, scales
-from gc2l.analysis.figures.style import add_caption, add_legend, empty_figure, mark, styled
+from gc2l.analysis.figures.style import add_caption, add_legend, empty_figure, mark, styled, ticks
 from gc2l.analysis.selection import RunIndex
 from gc2l.cells import Preset
 from gc2l.paper import GROUPS
@@ -45,8 +45,8 @@ def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
         for axes, groups in zip(all_axes, _GROUPS, strict=True):
             _draw(axes, groups, runs)
         low, high = all_axes[0].get_ylim()
-        # Less than a decade needs more steps to have a few labels.
-        all_axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.4, 2, 3, 5, 7)))
+        # Within a decade even steps give a few labels, powers and their parts one or a dozen.
+        all_axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 10 * low else ticks())
         all_axes[0].set_ylabel("training loss")
     add_legend(figure, figure.axes, loc="outside upper right")
     add_caption(figure, (*_CAPTION, *(scale_note(scale, runs) for scale, runs in shown), *notes))

@@ -49,10 +49,14 @@ class Point:
 
 @dataclass(frozen=True)
 class Source:
-    """The points of a panel, with its title, and its note for the caption (empty for the paper's own points)."""
+    """The points of a panel, with its title, its preset and its note for the caption.
+
+    Preset and note are empty for the paper's own points.
+    """
 
     network: str
     dataset: str
+    preset: str
     title: str
     note: str
     points: tuple[Point, ...]
@@ -77,7 +81,7 @@ def reported(network: str, dataset: str) -> Source:
         if (row.network, row.dataset) == (network, dataset)
     }
     title = f"reported: {paper_network_label(network)}\n{DATASETS[dataset]}"
-    return Source(network, dataset, title, "", tuple(printed[key] for key in CONVOLUTIONS if key in printed))
+    return Source(network, dataset, "", title, "", tuple(printed[key] for key in CONVOLUTIONS if key in printed))
 
 
 def scales(
@@ -106,7 +110,8 @@ def reproduced(
             if of
         )
         network, dataset = scale.column.network, scale.column.dataset
-        found.append(Source(network, dataset, scale_title(scale, runs), scale_note(scale, runs), points))
+        title, note = scale_title(scale, runs), scale_note(scale, runs)
+        found.append(Source(network, dataset, scale.preset, title, note, points))
     return tuple(found)
 
 

@@ -116,11 +116,18 @@ def mark(variant: str) -> Mark:
 
 
 def panels(count: int, *, panel_height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, three to a row; `panel_height` in inches includes title, axis and legend."""
-    columns = min(count, 3)
-    rows = -(-count // columns)
+    """A figure of `count` panels, three to a row, see `grid`."""
+    return grid([divmod(place, 3) for place in range(count)], panel_height=panel_height)
+
+
+def grid(places: Sequence[tuple[int, int]], *, panel_height: float) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel at each of these (row, column), from (0, 0) on, in three columns at most.
+
+    `panel_height` in inches includes title, axis and legend.
+    """
+    rows, columns = (1 + max(numbers) for numbers in zip(*places, strict=True))
     figure = Figure(figsize=(_WIDTHS[columns - 1], rows * panel_height), layout="constrained")
-    return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+    return figure, [figure.add_subplot(rows, columns, row * columns + column + 1) for row, column in places]
 
 
 def empty_figure(text: str, caption: Sequence[str]) -> Figure:
