@@ -14,6 +14,7 @@ from scipy import stats
 from gc2l.analysis import RunIndex
 from gc2l.analysis.figures import FIGURES
 from gc2l.analysis.figures.agreement import rank_correlation
+from gc2l.analysis.figures.loss import log_ticks
 from gc2l.cells import DataConfig, Preset
 from gc2l.variants import VARIANTS
 
@@ -156,6 +157,31 @@ def test_panels_stand_below_the_column_that_they_reproduce():
         ("tiny", "CIFAR-100"): (1, 1),
         ("later", "CIFAR-100"): (2, 1),
     }
+
+
+@pytest.mark.parametrize(("errors", "sign"), [((400, 500, 600), ""), ((600, 500, 400), "\N{MINUS SIGN}")])
+def test_the_sign_of_a_correlation_is_a_minus_and_that_in_a_name_a_hyphen(errors, sign):
+    model = replace(CIFAR.template.model, width=0.5)
+    narrow = replace(CIFAR, template=replace(CIFAR.template, model=model))
+    presets = {"tiny": Preset(name="tiny", description="for tests", columns=(narrow,))}
+    runs = [record(narrow.cell("gc", n, 1), errors=wrong) for n, wrong in zip((2, 4, 8), errors, strict=True)]
+    (axes,) = FIGURES["reported_vs_reproduced"](presets, RunIndex(runs), ()).axes
+    title = axes.get_title("left").replace("\N{NO-BREAK SPACE}", " ").replace("\n", " ")
+    assert title == f"tiny: WideResNet-10-0.5, k = 1 Digits, 1 epoch rank correlation {sign}1.00 (3 marks)"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.02, 2.3, (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)),
+        (0.57, 1.7, (0.7, 1, 1.4)),
+        (1.2, 2.3, (1.4, 2)),
+        (2.05, 4.3, (2.5, 3, 3.5, 4)),
+    ],
+)
+def test_a_logarithmic_axis_has_a_few_ticks(low, high, expected):
+    found = [tick for tick in log_ticks(low, high).tick_values(low, high) if low <= tick <= high]
+    np.testing.assert_allclose(found, expected)
 
 
 def test_too_few_points_have_no_slope():

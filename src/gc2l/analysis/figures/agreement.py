@@ -52,7 +52,8 @@ def _draw(axes: Axes, source: Source) -> None:
     pairs = error_pairs(source)
     correlation = rank_correlation(list(pairs.values()))
     ranks = "too few for a rank correlation" if correlation is None else f"rank correlation {correlation:.2f}"
-    axes.set_title(f"{source.title}\n{ranks} ({len(pairs)} marks)".replace("-0.", "\N{MINUS SIGN}0."), loc="left")
+    ranks = ranks.replace("-", "\N{MINUS SIGN}")
+    axes.set_title(f"{source.title}\n{ranks} ({len(pairs)} marks)", loc="left")
     if not pairs:
         placeholder(axes, "no finished run")
         return

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter
 
 from gc2l.analysis.figures.points import missing_note, paper_columns, scale_note, scale_title, scales
 from gc2l.analysis.figures.style import add_caption, add_legend, empty_figure, mark, styled, ticks
@@ -45,12 +45,20 @@ def training_loss(presets: Mapping[str, Preset], index: RunIndex) -> Figure:
         for axes, groups in zip(all_axes, _GROUPS, strict=True):
             _draw(axes, groups, runs)
         low, high = all_axes[0].get_ylim()
-        # Within a decade even steps give a few labels, powers and their parts one or a dozen.
-        all_axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 10 * low else ticks())
+        all_axes[0].yaxis.set_major_locator(log_ticks(low, high))
         all_axes[0].set_ylabel("training loss")
     add_legend(figure, figure.axes, loc="outside upper right")
     add_caption(figure, (*_CAPTION, *(scale_note(scale, runs) for scale, runs in shown), *notes))
     return figure
+
+
+def log_ticks(low: float, high: float) -> Locator:
+    """A few ticks of a logarithmic axis: 1, 2 and 5 of each power of ten, and more within a decade."""
+    if high > 10 * low:
+        return LogLocator(subs=(1, 2, 5))
+    steps = [step * 10**decade for decade in range(-6, 7) for step in (1, 1.4, 2, 3, 5, 7)]
+    shown = [step for step in steps if low <= step <= high]
+    return FixedLocator(shown) if len(shown) > 1 else ticks()
 
 
 def _draw(axes: Axes, groups: int, runs: Runs) -> None:
