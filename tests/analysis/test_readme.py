@@ -133,5 +133,16 @@ def test_verdicts_that_differ_name_their_data_sets():
     assert {line.split(",")[0] for line in contradicted_parts(findings).splitlines() if "A1" in line} == {
         "- A1 (`tiny` WideResNet-10-2 on Digits"
     }
+    wider = replace(first, template=replace(first.template, model=replace(first.template.model, width=4)))
+    presets = {"tiny": Preset(name="tiny", description="for tests", columns=(first, wider))}
+    swapped = [
+        run(wider, variant, n, seed, errors)
+        for variant, of_seed in {"gc": worse, "gc2l": better}.items()
+        for n in (2, 4, 8, 16)
+        for seed, errors in enumerate(of_seed, 1)
+    ]
+    both = evaluate(evidence(first, [*runs, *swapped], presets=presets))
+    a1 = next(row for row in cells(verdict_summary(both)) if row[0] == "A1")
+    assert a1[2] == "WideResNet-10-2 on Digits: contradicted; WideResNet-10-4 on Digits: reproduced"
     one = evaluate(evidence(first, runs))
     assert next(row for row in cells(verdict_summary(one)) if row[0] == "A1")[2] == "contradicted"

@@ -142,13 +142,15 @@ def _seeds(runs: Iterable[Reproduction]) -> str:
 
 def _in_short(found: Sequence[Finding]) -> str:
     """The verdict of some findings, or, where they differ, each with the data sets that it holds for."""
-    datasets: dict[str, list[str]] = {}
-    for finding in found:
-        name = "" if finding.scale is None else dataset_label(finding.scale.column.template)
-        datasets.setdefault(str(finding.verdict), []).append(name)
-    if len(datasets) < 2:
-        return "".join(datasets)
-    return "; ".join(f"{', '.join(dict.fromkeys(names))}: {verdict}" for verdict, names in datasets.items())
+    templates = [finding.scale.column.template for finding in found if finding.scale is not None]
+    names = [dataset_label(template) for template in templates]
+    if len(set(names)) < len(names):  # several networks on the same images
+        names = [f"{model_label(template)} on {name}" for template, name in zip(templates, names, strict=True)]
+    verdicts = list(dict.fromkeys(str(finding.verdict) for finding in found))
+    if len(verdicts) < 2 or not names:
+        return "; ".join(verdicts)
+    named = list(zip(names, found, strict=True))
+    return "; ".join(f"{', '.join(name for name, of in named if of.verdict == one)}: {one}" for one in verdicts)
 
 
 def _where(scale: Scale) -> str:
