@@ -64,6 +64,17 @@ def judged(ours: Any, expected: Tensor) -> str:
     return "right" if same(ours, expected) else "wrong"
 
 
+def judged_in_8_bits(ours: Tensor, expected: Tensor) -> str:
+    """Quantisation leaves an error of a few per cent."""
+    return "right" if (ours - expected).abs().max() < 0.05 * expected.abs().max() else "wrong"
+
+
+def gradients_by_sample(layer: nn.Module, x: Tensor) -> list[Tensor]:
+    """Of the sum of squares of the output, by one backward pass a sample, for each parameter."""
+    single = [torch.autograd.grad(layer(image).square().sum(), tuple(layer.parameters())) for image in x.split(1)]
+    return [torch.stack(gradients) for gradients in zip(*single, strict=True)]
+
+
 def fused(fuse: Callable[[nn.Sequential], Any]) -> Callable[[str], str]:
     """The check of what fuses the layer and the batch norm after it."""
 
@@ -230,7 +241,7 @@ def reparametrised(variant: str) -> str:
 
 
 def quantised(variant: str) -> str:
-    """Eager quantisation after training; 8 bits leave an error of a few per cent."""
+    """Eager quantisation after training."""
     from torch.ao import quantization
 
     network = nn.Sequential(quantization.QuantStub(), make_layer(variant), quantization.DeQuantStub()).eval()
@@ -243,7 +254,7 @@ def quantised(variant: str) -> str:
         y = network(make_input())
     except REFUSALS:
         return "refused"
-    return "right" if (y - expected).abs().max() < 0.05 * expected.abs().max() else "wrong"
+    return judged_in_8_bits(y, expected)
 
 
 def quantised_by_torchao(variant: str) -> str:
@@ -275,8 +286,7 @@ def quantised_by_onnxruntime(variant: str) -> str:
         quantize_static(plain, quantised, Images(), per_channel=True, reduce_range=True)
         session = onnxruntime.InferenceSession(quantised, providers=["CPUExecutionProvider"])
         (y,) = session.run(None, {"x": make_input().numpy()})
-    expected = layer(make_input())
-    return "right" if (torch.from_numpy(y) - expected).abs().max() < 0.05 * expected.abs().max() else "wrong"
+    return judged_in_8_bits(torch.from_numpy(y), layer(make_input()))
 
 
 def adapted(variant: str) -> str:
@@ -299,12 +309,11 @@ def differentiated_by_sample(variant: str) -> str:
     verdicts = set()
     for padding_mode in ("zeros", "circular"):
         layer, x = make_layer(variant, padding_mode=padding_mode).train(), make_input()
-        single = [torch.autograd.grad(layer(image).square().sum(), tuple(layer.parameters())) for image in x.split(1)]
+        expected = gradients_by_sample(layer, x)
         try:
             GradSampleModule(layer, loss_reduction="sum")(x).square().sum().backward()
         except REFUSALS:
             return "refused"
-        expected = [torch.stack(gradients) for gradients in zip(*single, strict=True)]
         verdicts |= {judged(p.grad_sample, e) for p, e in zip(layer.parameters(), expected, strict=True)}
     return "wrong" if "wrong" in verdicts else "right"
 
@@ -315,14 +324,13 @@ def extended(variant: str) -> str:
     from backpack.extensions import BatchGrad
 
     layer, x = make_layer(variant).train(), make_input()
-    single = [torch.autograd.grad(layer(image).square().sum(), tuple(layer.parameters())) for image in x.split(1)]
+    expected = gradients_by_sample(layer, x)
     y = extend(nn.Sequential(layer))(x)
     with backpack(BatchGrad()):
         extend(nn.MSELoss(reduction="sum"))(y, torch.zeros_like(y)).backward()
     if not any(hasattr(p, "grad_batch") for p in layer.parameters()):
         return "passed over"
-    expected = [torch.stack(gradients) for gradients in zip(*single, strict=True)]
-    verdicts = [judged(p.grad_batch, e) for p, e in zip(layer.parameters(), expected, strict=True)]
+    verdicts = {judged(p.grad_batch, e) for p, e in zip(layer.parameters(), expected, strict=True)}
     return "wrong" if "wrong" in verdicts else "right"
 
 

@@ -109,40 +109,37 @@ def test_every_claim_has_its_verdict_and_what_speaks_against_it():
     assert contradicted_parts(evaluate(evidence(place, []))) == "None."
 
 
-def test_verdicts_that_differ_name_their_data_sets():
-    """Columns of one preset with one network are told apart by their images alone."""
-    first, images = CIFAR, DataConfig(name="cifar100")
-    second = replace(first, dataset="cifar100", template=replace(first.template, data=images))
-    presets = {"tiny": Preset(name="tiny", description="for tests", columns=(first, second))}
+def test_verdicts_that_differ_name_what_they_are_of():
+    """Columns of one preset with one network are told apart by their images, and those of one data set by networks."""
     worse, better = (130, 141, 149), (100, 110, 120)
-    runs = [
-        run(place, variant, n, seed, errors)
-        for place, wrong in ((first, {"gc": better, "gc2l": worse}), (second, {"gc": worse, "gc2l": better}))
-        for variant, of_seed in wrong.items()
-        for n in (2, 4, 8, 16)
-        for seed, errors in enumerate(of_seed, 1)
-    ]
-    findings = evaluate(evidence(first, runs, presets=presets))
-    a1 = next(row for row in cells(verdict_summary(findings)) if row[0] == "A1")
-    assert a1[2] == "Digits: contradicted; CIFAR-100: reproduced"
-    a1 = next(row for row in cells(verdict_table(findings)) if row[0] == "A1")
-    assert a1[2] == (
+
+    def of_a1(other):
+        """The findings on two columns, of which the first contradicts A1."""
+        runs = [
+            run(place, variant, n, seed, errors)
+            for place, wrong in ((CIFAR, {"gc": better, "gc2l": worse}), (other, {"gc": worse, "gc2l": better}))
+            for variant, of_seed in wrong.items()
+            for n in (2, 4, 8, 16)
+            for seed, errors in enumerate(of_seed, 1)
+        ]
+        presets = {"tiny": Preset(name="tiny", description="for tests", columns=(CIFAR, other))}
+        found = evaluate(evidence(CIFAR, runs, presets=presets))
+        return [entry for entry in found if entry[0].id == "A1"]
+
+    def verdict(grid):
+        return cells(grid)[-1][2]
+
+    images = of_a1(
+        replace(CIFAR, dataset="cifar100", template=replace(CIFAR.template, data=DataConfig(name="cifar100")))
+    )
+    assert verdict(verdict_summary(images)) == "Digits: contradicted; CIFAR-100: reproduced"
+    assert verdict(verdict_table(images)) == (
         "**contradicted** (`tiny` WideResNet-10-2 on Digits, 3 seeds); "
         "**reproduced** (`tiny` WideResNet-10-2 on CIFAR-100, 3 seeds)"
     )
-    assert {line.split(",")[0] for line in contradicted_parts(findings).splitlines() if "A1" in line} == {
-        "- A1 (`tiny` WideResNet-10-2 on Digits"
-    }
-    wider = replace(first, template=replace(first.template, model=replace(first.template.model, width=4)))
-    presets = {"tiny": Preset(name="tiny", description="for tests", columns=(first, wider))}
-    swapped = [
-        run(wider, variant, n, seed, errors)
-        for variant, of_seed in {"gc": worse, "gc2l": better}.items()
-        for n in (2, 4, 8, 16)
-        for seed, errors in enumerate(of_seed, 1)
-    ]
-    both = evaluate(evidence(first, [*runs, *swapped], presets=presets))
-    a1 = next(row for row in cells(verdict_summary(both)) if row[0] == "A1")
-    assert a1[2] == "WideResNet-10-2 on Digits: contradicted; WideResNet-10-4 on Digits: reproduced"
-    one = evaluate(evidence(first, runs))
-    assert next(row for row in cells(verdict_summary(one)) if row[0] == "A1")[2] == "contradicted"
+    where = {line.split(",")[0] for line in contradicted_parts(images).splitlines()}
+    assert where == {"- A1 (`tiny` WideResNet-10-2 on Digits"}
+    networks = of_a1(replace(CIFAR, template=replace(CIFAR.template, model=replace(CIFAR.template.model, width=4))))
+    assert verdict(verdict_summary(networks)) == (
+        "WideResNet-10-2 on Digits: contradicted; WideResNet-10-4 on Digits: reproduced"
+    )

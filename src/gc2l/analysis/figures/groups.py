@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import offset_copy
 
 from gc2l.analysis.figures.points import Point, Source, draw_sources, paper_columns, reported, reproduced
-from gc2l.analysis.figures.style import WHITE_EDGE, grid, groups_axis, mark, placeholder, styled, ticks
+from gc2l.analysis.figures.style import WHITE_EDGE, grid, groups_axis, mark, panels, placeholder, styled, ticks
 from gc2l.analysis.selection import RunIndex
 from gc2l.analysis.statistics import Estimate, slope
 from gc2l.cells import Preset
@@ -26,6 +26,7 @@ _CAPTION = (
     "squares over n >= 2, every run a point; beside the names their slopes in percentage points per doubling of n, "
     "[95 % interval]. The paper prints one number each, without seeds.",
 )
+_HEIGHT = 3.1  # inches of a panel
 
 
 @styled
@@ -33,7 +34,10 @@ def error_against_groups(table: str, presets: Mapping[str, Preset], index: RunIn
     """The comparison of a table ("table3" is Figure 5, "table4" Figure 7): the paper's panels, then the scales."""
     columns = paper_columns(table)
     sources = (*(reported(*column) for column in columns), *reproduced(columns, presets, index))
-    figure, axes = grid(_places(sources, columns), panel_height=3.1)
+    if len(columns) == 1:
+        figure, axes = panels(len(sources), panel_height=_HEIGHT)
+    else:
+        figure, axes = grid(_places(sources, columns), panel_height=_HEIGHT)
     most = max(point.groups for source in sources for point in source.points)
     groups = [n for n in GROUPS if n <= most]
     draw = partial(_draw, groups=groups)
@@ -48,8 +52,6 @@ def error_against_groups(table: str, presets: Mapping[str, Preset], index: RunIn
 
 def _places(sources: Sequence[Source], columns: Sequence[tuple[str, str]]) -> list[tuple[int, int]]:
     """Row and column of each panel: a row for the paper and each preset, below the column that it reproduces."""
-    if len(columns) == 1:
-        return [divmod(place, 3) for place in range(len(sources))]
     rows = list(dict.fromkeys(source.preset for source in sources))
     return [(rows.index(source.preset), columns.index((source.network, source.dataset))) for source in sources]
 
