@@ -13,6 +13,7 @@ PYTHON ?= python3
 PYTHONS ?= $(PYTHON)
 VENV := .venv
 RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 RUNS = --runs $(RESULTS)/runs
 APPROXIMATION = --approximation $(RESULTS)/approximation.csv
 READY := $(VENV)/.ready
@@ -22,7 +23,12 @@ $(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/ops/cpu/*.[ch] src/
 		{ echo "gc2l needs Python >= 3.11, $(PYTHON) is $$($(PYTHON) --version 2>&1). Choose another with: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "installing into $(VENV) (a few minutes the first time) ..."
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[suite,dev]'
+# -qq: pip 26 warns of setuptools' experimental ext-modules, which is how the C libraries are built, on every install.
+# The pip that comes with older Pythons takes twice as long to resolve; where the index has no newer one, it will do.
+	@$(PIP) --upgrade pip || echo "installing with $$($(RUN) -m pip --version)"
+# pip byte-compiles in one process. This takes all cores; the files that do not compile are for other Pythons.
+	@$(PIP) --no-compile --editable '.[suite,dev]'
+	@$(RUN) -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib > /dev/null || true
 	@$(RUN) -c 'from gc2l.ops.cpu import compiled; compiled.available() or print("without the compiled kernels of GC-2L: no C compiler, or no AVX-512")'
 	@touch $@
 
@@ -142,7 +148,7 @@ check: $(READY) ## Linters and types only
 
 .PHONY: docs
 docs: $(READY) ## Build the documentation site into .scratch/site; a broken link is an error
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@$(PIP) --editable '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build
 	@echo "open .scratch/site/index.html"
 
