@@ -184,6 +184,13 @@ def test_a_logarithmic_axis_has_a_few_ticks(low, high, expected):
     np.testing.assert_allclose(found, expected)
 
 
+def test_runs_that_all_err_alike_are_a_level_line():
+    records = [record(CIFAR.cell("gc", n, 1), errors=9000) for n in (2, 4, 8)]  # one class for every image
+    axes = drawn_from("fig5_error_vs_groups", records).axes[3]
+    assert legend_texts(axes) == ["GC  0.00 [0.00, 0.00]"]
+    assert set(lines(axes)["fit GC"].get_ydata()) == {90}
+
+
 def test_too_few_points_have_no_slope():
     axes = drawn("fig5_error_vs_groups", "partial").axes[3]
     assert legend_texts(axes) == ["GC  too few for a slope", "GC-2L  too few for a slope"]

@@ -58,6 +58,21 @@ def test_slope_of_an_exact_line():
     assert ends(estimate) == pytest.approx((-2, -2))
 
 
+def test_a_level_line_has_slope_zero():
+    # scipy has no standard error for it, only nan.
+    estimate = slope([1, 1, 2, 3], [2.5, 2.5, 2.5, 2.5])
+    assert (estimate.value, estimate.standard_error, ends(estimate), estimate.count) == (0, 0, (0, 0), 4)
+
+
+def test_differences_that_are_equal_but_for_rounding_have_no_spread():
+    # One image of 360 in each of five pairs: these percentages differ by 0.27777777777777768 to 0.2777777777777779.
+    first, second = [5, 8, 13, 3, 6], [4, 7, 12, 2, 5]
+    estimate = paired_difference([100 * n / 360 for n in first], [100 * n / 360 for n in second])
+    assert estimate.standard_error == 0
+    assert ends(estimate) == (estimate.value, estimate.value)
+    assert estimate.value == pytest.approx(100 / 360)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -15,7 +15,8 @@ class Estimate:
 
     Attributes:
         value: the estimate.
-        standard_error: its standard error; None when the sample is too small to have one.
+        standard_error: its standard error, 0 when the values are equal but for rounding; None when the sample is too
+            small to have one.
         interval: Student's t interval at 95 %; None when the sample is too small to have one.
         count: the number of values in the sample.
     """
@@ -71,11 +72,16 @@ def slope(x: Sequence[float], y: Sequence[float]) -> Estimate:
         raise ValueError(f"a slope with an interval needs at least 3 points, got {xs.size}")
     if np.ptp(xs) == 0:
         raise ValueError(f"all x are {xs[0]:g}: the slope is undefined")
+    if np.ptp(ys) == 0:  # scipy has no standard error, only nan, for a level line
+        return _student(0.0, 0.0, degrees=xs.size - 2, count=xs.size)
     line = stats.linregress(xs, ys)
     return _student(float(line.slope), float(line.stderr), degrees=xs.size - 2, count=xs.size)
 
 
 def _student(value: float, standard_error: float, *, degrees: int, count: int) -> Estimate:
+    # Values that are equal, as error rates of so many images are, may differ in their last bit.
+    if standard_error <= 1e-12 * max(1.0, abs(value)):
+        standard_error = 0.0
     # Scaled here: scipy's own scale may not be zero.
     low, high = (value + standard_error * float(end) for end in stats.t.interval(CONFIDENCE, degrees))
     interval = Interval(low=low, high=high)

@@ -10,7 +10,7 @@ from gc2l.analysis.claims.verdict import Claimed, Part, Verdict, decide, estimat
 from gc2l.analysis.labels import estimate_text, executions_label, seeds_label
 from gc2l.analysis.selection import seeds_by_execution
 from gc2l.analysis.statistics import Estimate, mean_interval, paired_difference, slope
-from gc2l.records import Interval, Record
+from gc2l.records import Record
 from gc2l.variants import VARIANTS
 
 _SLOPE_UNIT = "points per doubling of n"
@@ -93,10 +93,7 @@ def _line(runs: ScaleRuns, variant: str, seeds: Sequence[int]) -> Estimate:
     points = [
         (math.log2(groups), TEST_ERROR.of(of_seed[seed])) for groups, of_seed in finished.items() for seed in seeds
     ]
-    errors = [error for _, error in points]
-    if min(errors) == max(errors):  # scipy has no standard error, only nan, for a level line
-        return Estimate(value=0.0, standard_error=0.0, interval=Interval(low=0.0, high=0.0), count=len(errors))
-    return slope([x for x, _ in points], errors)
+    return slope(*zip(*points, strict=True))
 
 
 def _part(

@@ -76,11 +76,12 @@ def open_part(finding: Finding) -> tuple[Part, Outlook] | None:
 
 
 def detectable(part: Part) -> float | None:
-    """The smallest distance from the bound that the part's seeds find with the chance `POWER`; None without a spread.
+    """The smallest distance from the bound that the part's seeds find with the chance `POWER`.
 
-    At the uncorrected level, which is that of a part that is reproduced.
+    At the uncorrected level, which is that of a part that is reproduced. None without a spread, and below
+    `MINIMUM_SEEDS`, which decide nothing.
     """
-    return _detectable_spreads(len(part.seeds)) * _spread(part) if _has_spread(part) else None
+    return _smallest(len(part.seeds), _spread(part)) if _has_spread(part) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +104,9 @@ class Resolution:
     reported: tuple[float, float] | None
 
     @property
-    def detectable(self) -> float:
-        """The smallest distance from the bound that `seeds` find with the chance `POWER`."""
-        return _detectable_spreads(self.seeds) * self.spread
+    def detectable(self) -> float | None:
+        """The smallest distance from the bound that `seeds` find with the chance `POWER`; None: they decide nothing."""
+        return _smallest(self.seeds, self.spread)
 
     @property
     def needed(self) -> str:
@@ -115,9 +116,10 @@ class Resolution:
 
     def __str__(self) -> str:
         """Two or three sentences."""
+        shown = "decide nothing" if self.detectable is None else f"show effects from {self.detectable:.2g} on"
         text = (
             f"Between seeds the effects in {self.unit} have a standard deviation of {self.spread:.2g} (pooled over "
-            f"{self.comparisons} comparisons). {self.seeds} seeds show effects from {self.detectable:.2g} on."
+            f"{self.comparisons} comparisons). {self.seeds} seeds {shown}."
         )
         if self.reported is None:
             return text
@@ -160,6 +162,10 @@ def _spread(part: Part) -> float:
     return half * len(part.seeds) ** 0.5 / float(stats.t.isf(LEVEL, len(part.seeds) - 1))
 
 
+def _smallest(count: int, spread: float) -> float | None:
+    return None if count < MINIMUM_SEEDS else _detectable_spreads(count) * spread
+
+
 @cache
 def _detectable_spreads(count: int) -> float:
     """The smallest distance that `count` seeds find with the chance `POWER`, in standard deviations."""
@@ -168,7 +174,7 @@ def _detectable_spreads(count: int) -> float:
     def missing(distance: float) -> float:
         return float(stats.nct.sf(bound, count - 1, distance * count**0.5)) - POWER
 
-    return float(optimize.brentq(missing, 0, 20))  # 11.5 for 2 seeds, less for more
+    return float(optimize.brentq(missing, 0, 20))  # 3.3 for 3 seeds, less for more
 
 
 def _seeds_text(count: int | None) -> str:

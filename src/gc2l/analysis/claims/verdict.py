@@ -129,7 +129,7 @@ def estimated_part(name: str, effect: Estimate, claimed: Claimed, unit: str, *, 
 
 def decide(effect: Estimate, claimed: Claimed) -> Verdict:
     """The verdict on one effect, estimated over seeds, from its interval alone: the second and third of `RULES`."""
-    if effect.interval is None or effect.count < MINIMUM_SEEDS or not _has_spread(effect):
+    if effect.interval is None or effect.count < MINIMUM_SEEDS or not effect.standard_error:
         return Verdict.INCONCLUSIVE
     ends = (effect.interval.low, effect.interval.high)
     if all(claimed.holds(end) for end in ends):
@@ -149,7 +149,7 @@ def p_against(effect: Estimate, claimed: Claimed) -> float | None:
 
     It is below half of 1 - CONFIDENCE exactly when the interval lies wholly on the other side.
     """
-    if effect.standard_error is None or not _has_spread(effect):
+    if not effect.standard_error:
         return None
     return float(stats.t.sf(claimed.excess(effect.value) / effect.standard_error, effect.count - 1))
 
@@ -192,8 +192,3 @@ def holm_of(parts: Sequence[Part]) -> list[float | None]:
 
 def _contradicts(part: Part, corrected: float | None) -> bool:
     return part.verdict is Verdict.CONTRADICTED and (corrected is None or corrected < (1 - CONFIDENCE) / 2)
-
-
-def _has_spread(effect: Estimate) -> bool:
-    # Differences of equal error rates may differ in their last bit.
-    return effect.standard_error is not None and effect.standard_error > 1e-12 * max(1.0, abs(effect.value))
