@@ -15,6 +15,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip install -qq --disable-pip-version-check --constraint constraints.txt
 RUNS = --runs $(RESULTS)/runs
+# Checkpoints and final weights of another folder of results are its own.
+SCRATCH = $(if $(filter results,$(RESULTS)),.scratch,$(RESULTS)/scratch)
 APPROXIMATION = --approximation $(RESULTS)/approximation.csv
 READY := $(VENV)/.ready
 
@@ -41,7 +43,7 @@ install: $(READY) ## Create or refresh .venv from constraints.txt
 
 .PHONY: table1
 table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k: seeds 1..k, JOBS=k: k at once), then print and write the table
-	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
+	@$(RUN) experiments/table1.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --execution.scratch $(SCRATCH) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: table2
 table2: $(READY) ## Table 2, channel-parallel training: measured once (about 10 minutes), then modelled
@@ -49,23 +51,23 @@ table2: $(READY) ## Table 2, channel-parallel training: measured once (about 10 
 
 .PHONY: table3
 table3: $(READY) ## The same for Table 3, which adds Shuffle and FLGC
-	@$(RUN) experiments/table3.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
+	@$(RUN) experiments/table3.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --execution.scratch $(SCRATCH) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: table4
 table4: $(READY) ## The same for Table 4, MobileNetV2
-	@$(RUN) experiments/table4.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/tables $(ARGS)
+	@$(RUN) experiments/table4.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --execution.scratch $(SCRATCH) --output $(RESULTS)/tables $(ARGS)
 
 .PHONY: beyond
 beyond: $(READY) ## Compare SCC, overlapping and shuffled GC-2L at equal parameters, at PRESET: results/beyond/
-	@$(RUN) experiments/beyond.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/beyond $(ARGS)
+	@$(RUN) experiments/beyond.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --execution.scratch $(SCRATCH) --output $(RESULTS)/beyond $(ARGS)
 
 .PHONY: ablations
 ablations: $(READY) ## Change the coarse level of GC-2L and the assignment of FLGC, as PRESET has it: results/ablations/
-	@$(RUN) experiments/ablations.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --output $(RESULTS)/ablations $(ARGS)
+	@$(RUN) experiments/ablations.py --preset $(PRESET) --seeds $(SEEDS) --jobs $(JOBS) $(RUNS) --execution.scratch $(SCRATCH) --output $(RESULTS)/ablations $(ARGS)
 
 .PHONY: conversion
 conversion: $(READY) ## Convert trained networks with the nearest and with fresh weights: results/beyond/conversion.md
-	@$(RUN) experiments/conversion.py --output $(RESULTS)/beyond/conversion.md $(ARGS)
+	@$(RUN) experiments/conversion.py $(RUNS) --output $(RESULTS)/beyond/conversion.md $(ARGS)
 
 .PHONY: coarse
 coarse: $(READY) ## What the coarse level of the released networks does, on the test images: results/coarse_level.json
@@ -81,7 +83,7 @@ params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 wi
 
 .PHONY: approximation
 approximation: $(READY) ## Approximate the trained SC layers by GC and GC-2L, for claim A6 and its figure
-	@$(RUN) experiments/approximation.py $(RUNS) --output $(RESULTS)/approximation.csv $(ARGS)
+	@$(RUN) experiments/approximation.py $(RUNS) --weights $(SCRATCH)/weights --output $(RESULTS)/approximation.csv $(ARGS)
 
 .PHONY: figures
 figures: $(READY) ## Draw every figure from the records: results/figures/*.{svg,pdf,png}

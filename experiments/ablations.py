@@ -1,11 +1,13 @@
 """What changes when the coarse level of GC-2L, or the assignment of FLGC, is made otherwise.
 
 Trains the cells that a column of the preset still lacks, then prints the tables and writes them to
-results/ablations/PRESET.md.
+results/ablations/PRESET.md, those of another column than the first to PRESET-DATASET.md.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from gc2l.campaign.script import find_preset, run_script
 
@@ -14,7 +16,8 @@ import tyro
 from gc2l.analysis.ablations import ablation_table, movement_table
 from gc2l.campaign.ablations import ABLATIONS, ablation_cells
 from gc2l.campaign.grid import run_missing
-from gc2l.campaign.reproduce import GridArguments, report_failures
+from gc2l.campaign.reproduce import GridArguments, recorded_seeds, report_failures
+from gc2l.cells import Cell
 from gc2l.records import RunStore, write_atomically
 
 PRESETS = Path(__file__).parent / "presets"
@@ -26,12 +29,14 @@ class Arguments(GridArguments):
 
     Attributes:
         ablations: by name; all of them unless some are given.
-        network: family of the preset's column that is changed.
+        network, dataset: choose the preset's column that is changed, the first that has them. MobileNetV2 has no
+            n = 16.
         output: folder of the tables.
     """
 
     ablations: tuple[str, ...] = tuple(ABLATIONS)
-    network: str = "wide_resnet_cifar"
+    network: Literal["wide_resnet_cifar", "wide_resnet_imagenet"] = "wide_resnet_cifar"
+    dataset: str | None = None
     output: Path = Path("results/ablations")
 
     def __post_init__(self) -> None:
@@ -46,24 +51,30 @@ def main() -> int:
     """Complete the grid, print and write its tables."""
     arguments = tyro.cli(Arguments, description=__doc__)
     preset, store = find_preset(arguments.preset, PRESETS), RunStore(arguments.runs)
-    column = preset.column(network=arguments.network)
-    grids = {
-        name: {n: ablation_cells(found, column, preset, n, range(1, arguments.seeds + 1)) for n in found.groups}
-        for name, found in ABLATIONS.items()
-    }
-    chosen = [cells for name in arguments.ablations for grid in grids[name].values() for cells in grid.values()]
+    column = preset.column(network=arguments.network, dataset=arguments.dataset)
+
+    def of_seed(seed: int, names: Sequence[str] = tuple(ABLATIONS)) -> list[Cell]:
+        found = [(ABLATIONS[name], n) for name in names for n in ABLATIONS[name].groups]
+        grids = [ablation_cells(ablation, column, preset, n, [seed]) for ablation, n in found]
+        return [cell for grid in grids for cells in grid.values() for cell in cells]
+
     # Seed by seed, so that a stopped grid is even.
-    cells = list({cell.identity: cell for one_seed in zip(*chosen, strict=True) for cell in one_seed}.values())
+    chosen = [cell for seed in range(1, arguments.seeds + 1) for cell in of_seed(seed, arguments.ablations)]
+    cells = list({cell.identity: cell for cell in chosen}.values())
     failures = run_missing(cells, store, arguments.execution, jobs=arguments.jobs)
+    seeds = recorded_seeds(of_seed, store, arguments.seeds)
     parts = [f"# Ablations: preset {preset.name}\n"]
-    for name, ablation in ABLATIONS.items():
+    for ablation in ABLATIONS.values():
+        grids = {n: ablation_cells(ablation, column, preset, n, seeds) for n in ablation.groups}
         runs = {
             n: {label: [found for cell in cells if (found := store.find(cell))] for label, cells in grid.items()}
-            for n, grid in grids[name].items()
+            for n, grid in grids.items()
         }
         parts += [ablation_table(ablation.title, column.template, runs, ablation.reference), movement_table(runs)]
     text = "\n".join(part for part in parts if part)
-    write_atomically(arguments.output / f"{preset.name}.md", text)
+    # One file a column, the preset's first in that of its name.
+    name = preset.name if column is preset.columns[0] else f"{preset.name}-{column.template.data.name}"
+    write_atomically(arguments.output / f"{name}.md", text)
     print(text)
     return report_failures(failures)
 

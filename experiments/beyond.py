@@ -12,7 +12,8 @@ import tyro
 from gc2l.analysis.beyond import beyond_table
 from gc2l.campaign.beyond import REFERENCE, beyond_cells, beyond_columns
 from gc2l.campaign.grid import run_missing
-from gc2l.campaign.reproduce import GridArguments, report_failures
+from gc2l.campaign.reproduce import GridArguments, recorded_seeds, report_failures
+from gc2l.cells import Cell, Column
 from gc2l.records import RunStore, write_atomically
 
 PRESETS = Path(__file__).parent / "presets"
@@ -31,7 +32,12 @@ def main() -> int:
         # Seed by seed, so that a stopped grid is even.
         cells = [cell for one_seed in zip(*grid.values(), strict=True) for cell in one_seed]
         failures += run_missing(cells, store, arguments.execution, jobs=arguments.jobs)
-        runs = {label: [found for cell in cells if (found := store.find(cell))] for label, cells in grid.items()}
+
+        def of_seed(seed: int, column: Column = column) -> list[Cell]:
+            return [cell for cells in beyond_cells(column, preset, [seed]).values() for cell in cells]
+
+        shown = beyond_cells(column, preset, recorded_seeds(of_seed, store, arguments.seeds))
+        runs = {label: [found for cell in cells if (found := store.find(cell))] for label, cells in shown.items()}
         parts.append(beyond_table(grid[REFERENCE][0], runs, REFERENCE))
     text = "\n".join(parts)
     write_atomically(arguments.output / f"{preset.name}.md", text)

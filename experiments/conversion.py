@@ -15,7 +15,7 @@ from tabulate import tabulate
 from gc2l.analysis.labels import mean_text
 from gc2l.analysis.statistics import mean_interval
 from gc2l.campaign.fine_tuning import LEARNING_RATE, convert_and_tune, trained_network
-from gc2l.records import write_atomically
+from gc2l.records import RunStore, write_atomically
 from gc2l.training import Execution
 
 PRESETS = Path(__file__).parent / "presets"
@@ -32,6 +32,7 @@ def main(
     preset: str = "digits",
     groups: int = 4,
     seeds: int = 5,
+    runs: Path = Path("results/runs"),
     output: Path = Path("results/beyond/conversion.md"),
 ) -> int:
     """Convert, fine-tune, write the table.
@@ -40,11 +41,12 @@ def main(
         preset: its first column's standard network is converted.
         groups: n.
         seeds: uses the seeds 1 to this number.
+        runs: folder of the records; none is written, but its locks keep others from training the same networks.
         output: the file.
     """
     column = find_preset(preset, PRESETS).columns[0]
     cells = [column.cell("sc", 1, seed) for seed in range(1, seeds + 1)]
-    networks = [trained_network(cell, Execution()) for cell in cells]
+    networks = [trained_network(cell, RunStore(runs), Execution()) for cell in cells]
     rows, trained = [], []
     for label, (variant, options) in CONVERSIONS.items():
         for weights in ("nearest", "fresh"):

@@ -144,7 +144,8 @@ def test_stopped_it_stops_every_process_and_waits_for_it(processes, trained, tmp
 
 
 @pytest.mark.parametrize(
-    ("jobs", "asked", "threads"), [(1, None, None), (2, None, 3), (5, None, 1), (2, 4, 4), ("auto", None, 2)]
+    ("jobs", "asked", "threads"),
+    [(1, None, None), (2, None, 3), (5, None, 1), (7, None, 1), (2, 4, 4), ("auto", None, 2)],
 )
 def test_jobs_divide_the_cores_unless_threads_are_asked_for(
     jobs, asked, threads, processes, trained, tmp_path, monkeypatch
@@ -155,6 +156,17 @@ def test_jobs_divide_the_cores_unless_threads_are_asked_for(
     run_missing(CELLS, RunStore(tmp_path), how, jobs=jobs)
     assert {process.execution.threads for process in processes.started} == {threads}
     assert len(processes.started) <= (3 if jobs == "auto" else jobs)
+
+
+def test_a_cell_that_was_stopped_continues_with_the_threads_that_it_began_with(
+    processes, trained, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(grid, "cores", lambda: 8)
+    how = Execution(device="cpu", wandb="disabled", scratch=tmp_path)
+    for missing in (CELLS, CELLS[:2], CELLS[:1]):
+        processes.started.clear()
+        run_missing(missing, RunStore(tmp_path / f"{len(missing)}"), how, jobs=4)
+        assert {process.execution.threads for process in processes.started} == {2}
 
 
 def test_an_execution_that_the_machine_has_not_is_refused_at_once(processes, trained, tmp_path):

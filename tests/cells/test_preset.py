@@ -51,6 +51,8 @@ def test_a_column_makes_cells(tmp_path):
     assert (cell.preset, cell.model.variant, cell.model.groups, cell.seed) == ("tiny", "gc", 4, 5)
     assert (cell.model.depth, cell.model.width, cell.training.milestones) == (10, 2, (1, 2))
     assert preset.claims(cell)
+    for other in ({"groups": 3}, {"variant": "gc2l_shuffle"}, {"variant": "scc", "overlap": 0.5}):
+        assert not preset.claims(replace(cell, model=replace(cell.model, **other))), "no table has it"
     assert not preset.claims(replace(cell, training=replace(cell.training, epochs=4)))
     with pytest.raises(ValueError, match="'tiny' has no mobilenet_v2 on any data"):
         preset.column(network="mobilenet_v2")

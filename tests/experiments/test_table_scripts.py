@@ -136,8 +136,27 @@ def test_the_ablations_are_trained_once_and_written(run_script, tmp_path, monkey
     assert [len(record.assignment) for record in (learned, frozen)] == [1, 0]
     for record in (learned, frozen):
         assert f"{record.test.error_percent:.2f}" in written
-    _, err = run_script("ablations", "--preset", "tiny")
+    # A second seed's records stay in the table when one is asked for.
+    _, err = run_script("ablations", "--preset", "tiny", "--seeds", "2")
+    assert "2 of 4 cells have a record" in err
+    written = (tmp_path / "results/ablations/tiny.md").read_text()
+    out, err = run_script("ablations", "--preset", "tiny")
     assert "2 of 2 cells have a record" in err
+    assert (tmp_path / "results/ablations/tiny.md").read_text() == written
+    assert all(line.endswith("|       2 |") for line in out.splitlines() if line.startswith("|   4 |"))
+
+
+def test_the_ablations_of_another_column_have_a_file_of_their_own(run_script, tmp_path, monkeypatch):
+    grid = importlib.import_module("gc2l.campaign.ablations")
+    chosen = grid.ABLATIONS["assignment"]
+    monkeypatch.setattr(grid, "ABLATIONS", {"assignment": replace(chosen, groups=(4,), changes={})})
+    sys.modules.pop("ablations", None)
+    head, first, _ = PRESET.split("[[column]]")
+    both = f"{head}[[column]]{first.replace('digits', 'cifar10')}[[column]]{first.replace('cifar10', 'cifar100')}"
+    (tmp_path / "presets" / "both.toml").write_text(both)
+    run_script("ablations", "--preset", "both", "--dataset", "digits")
+    run_script("ablations", "--preset", "both")
+    assert sorted(path.name for path in (tmp_path / "results/ablations").iterdir()) == ["both-digits.md", "both.md"]
 
 
 def test_trained_networks_are_converted_and_tuned(run_script, tmp_path, monkeypatch, capsys):
@@ -145,6 +164,11 @@ def test_trained_networks_are_converted_and_tuned(run_script, tmp_path, monkeypa
     monkeypatch.setattr(conversion, "PRESETS", tmp_path / "presets")
     monkeypatch.setattr(conversion, "CONVERSIONS", {"GC-2L, m = 4": ("gc2l", {"coarse_channels": 4})})
     assert conversion.main(preset="tiny", groups=2, seeds=2, output=tmp_path / "conversion.md") == 0
+    weights = min((tmp_path / ".scratch/weights").glob("*.safetensors"))
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match=f"{weights.name} is not what was written"):
+        conversion.main(preset="tiny", groups=2, seeds=2, output=tmp_path / "other.md")
     written = (tmp_path / "conversion.md").read_text()
     assert written.strip() == capsys.readouterr().out.strip()
     nearest, fresh = ([cell.strip() for cell in row.split("|")[1:-1]] for row in written.splitlines()[-2:])

@@ -25,9 +25,18 @@ def test_two_epochs_of_digits_learn(variant, tmp_path):
     assert record.curve[1].train_loss < record.curve[0].train_loss < 1.2 * math.log(10)
     assert record.curve[1].test_error_percent < 60  # guessing errs on 90 %
     assert record.curve[-1].test_error_percent == pytest.approx(record.test.error_percent)
-    assert record.curve[-1].learning_rate < 1e-3
     assert record.images_per_second > 0
     assert record.peak_memory_bytes > 50e6
+
+
+def test_the_learning_rate_is_that_of_the_last_step_of_its_epoch(tmp_path):
+    steps = cell(epochs=3, schedule="step", milestones=(1, 2), learning_rate=0.1, gamma=0.5)
+    rates = [point.learning_rate for point in train(steps, execution(tmp_path)).curve]
+    assert rates == pytest.approx([0.1, 0.05, 0.025], rel=1e-12)
+    cycle = cell(epochs=2, schedule="one_cycle", learning_rate=0.1)
+    record = train(cycle, execution(tmp_path))
+    # Cosine down to a 10,000th of the start, a 25th of the peak, at the last of 2 x ceil(1437 / 64) steps.
+    assert record.curve[-1].learning_rate == pytest.approx(0.1 / 25 / 1e4, rel=1e-6)
 
 
 def test_a_job_of_slurm_trains_alike_whatever_its_tasks(tmp_path, monkeypatch):
@@ -88,6 +97,19 @@ def test_a_stopped_run_continues_to_the_same_curve(schedule, tmp_path, monkeypat
     assert [point.learning_rate for point in resumed.curve] == [point.learning_rate for point in whole.curve]
     assert train(run, execution(tmp_path / "stopped")).curve == resumed.curve
     assert epochs == [2], "an outcome that was not kept is there again without training"
+
+
+def test_a_run_does_not_go_on_in_another_precision(tmp_path):
+    run, how = cell(), execution(tmp_path)
+    stop_in_epoch(2, run, how)
+    folder = tmp_path / "checkpoints" / run.identity
+    kept = sorted(folder.iterdir())
+    with pytest.raises(
+        ValueError, match=r"made on cpu in float32, .* on cpu in bfloat16: .*--execution.precision float32"
+    ):
+        train(run, replace(how, precision="bfloat16"))
+    assert sorted(folder.iterdir()) == kept
+    assert _losses(train(run, how)) == _losses(train(run, execution(tmp_path / "whole")))
 
 
 def test_an_unreadable_checkpoint_is_named_kept_and_passed_over(tmp_path, monkeypatch):

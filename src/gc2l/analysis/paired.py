@@ -11,8 +11,8 @@ HEADERS = ("parameters", "test error in %", "difference in points", "seeds")
 """Of the cells that `paired_cells` gives."""
 
 NOTE = (
-    "± half the 95 % interval over the seeds (Student t); ± 0.00: equal in all seeds, which few test images make likely. "
-    "Differences are paired by seed, to"
+    "± half the 95 % interval over the seeds (Student t); ± 0.00: equal in all seeds, which few test images make "
+    "likely. Differences are paired by seed, to"
 )
 """What the cells mean; the reference's name follows."""
 

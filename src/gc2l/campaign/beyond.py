@@ -6,8 +6,8 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from gc2l.campaign.arguments import CUSTOM
-from gc2l.cells import Cell, Column, Preset, table_cells
+from gc2l.campaign.arguments import own_cell
+from gc2l.cells import Cell, Column, Preset
 from gc2l.data import dataset_info
 from gc2l.models import model_parameter_count
 
@@ -40,10 +40,10 @@ def beyond_columns(preset: Preset) -> list[Column]:
 def beyond_cells(column: Column, preset: Preset, seeds: Iterable[int]) -> dict[str, list[Cell]]:
     """The cells of one column by label of the convolution.
 
-    Those that a table of the paper has too keep the preset's name, and so their records; the others are `CUSTOM`.
+    Those that a table of the paper has too keep the preset's name, and so their records; the others are
+    `gc2l.campaign.arguments.CUSTOM`.
     """
     seeds = list(seeds)
-    shared = {cell.identity for cell in table_cells(("table1", "table3"), preset, seeds)}
     variant, options = CONVOLUTIONS[REFERENCE]
     budget = _parameters(_cell(column, variant, options, column.template.model.width))
     grid: dict[str, list[Cell]] = {}
@@ -52,8 +52,7 @@ def beyond_cells(column: Column, preset: Preset, seeds: Iterable[int]) -> dict[s
         candidates = [_cell(column, variant, options, width) for width in _widths(column.template.model.width)]
         place = bisect_left(candidates, budget, key=_parameters)
         nearest = min(candidates[max(0, place - 1) : place + 1], key=lambda cell: abs(_parameters(cell) - budget))
-        cells = [replace(nearest, seed=seed) for seed in seeds]
-        grid[label] = [cell if cell.identity in shared else replace(cell, preset=CUSTOM) for cell in cells]
+        grid[label] = [own_cell(replace(nearest, seed=seed), preset) for seed in seeds]
     return grid
 
 

@@ -1,18 +1,21 @@
 """A trained network converted to group convolutions: its error before and after an epoch of fine-tuning."""
 
 import copy
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 
 from gc2l.cells import Cell
 from gc2l.data import dataset_info
 from gc2l.evidence.released import count_test_errors
+from gc2l.files import read_checked
 from gc2l.models import build_model, convert
 from gc2l.models.conversion import Weights
+from gc2l.records import RunStore
 from gc2l.training import Execution, fine_tune, remove_checkpoints, renew_statistics, train
 from gc2l.training.run import weights_path
 
@@ -37,14 +40,19 @@ class Converted:
     tuned: float
 
 
-def trained_network(cell: Cell, execution: Execution) -> nn.Module:
-    """The network of `cell` with the weights that its training left in the scratch folder, or trained now."""
+def trained_network(cell: Cell, store: RunStore, execution: Execution) -> nn.Module:
+    """The network of `cell` with the weights that its training left in the scratch folder, or trained now.
+
+    Raises:
+        ValueError: the file of weights is not what was written.
+    """
     path = weights_path(cell, execution)
-    if not path.exists():
-        train(cell, execution)
-        remove_checkpoints(cell, execution)
+    with store.exclusive(cell, waiting=lambda who: print(f"{cell.slug}: waiting for {who}", file=sys.stderr)):
+        if not path.exists():
+            train(cell, execution)
+            remove_checkpoints(cell, execution)
     network = build_model(cell.model, dataset_info(cell.data.name).num_classes)
-    network.load_state_dict(load_file(path))
+    network.load_state_dict(load(read_checked(path)))
     return network
 
 

@@ -60,9 +60,9 @@ def run_missing(
     if not missing:
         return []
     at_once = automatic_jobs(missing, store, execution.resolved_device()) if jobs == "auto" else jobs
-    at_once = min(at_once, len(missing))
     execution = replace(execution, progress=False)
     if at_once > 1:
+        # Also where fewer cells are missing: a cell that was stopped continues with the threads that it began with.
         threads = execution.threads or max(1, cores() // at_once)
         execution = replace(execution, threads=threads)
         display.line(f"{at_once} at once, {threads} CPU thread{'s' if threads > 1 else ''} each")

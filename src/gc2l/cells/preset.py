@@ -12,9 +12,11 @@ Presets are TOML files with a `description` and one `[[column]]` for each pair o
 
 import tomllib
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from gc2l.cells.cell import Cell, DataConfig, ModelConfig, TrainingConfig
+from gc2l.paper import TABLES, reported_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +63,12 @@ class Preset:
         )
 
     def claims(self, cell: Cell) -> bool:
-        """Whether `cell` is one of the runs of this preset, unchanged."""
-        model = cell.model
+        """Whether `cell` is a run of one of the paper's tables at this preset, unchanged."""
+        variant, groups = cell.model.variant, cell.model.groups
         return any(
-            column.cell(model.variant, model.groups, cell.seed).identity == cell.identity for column in self.columns
+            column.cell(variant, groups, cell.seed).identity == cell.identity
+            for column in self.columns
+            if (column.network, column.dataset, variant, groups) in _paper_rows()
         )
 
 
@@ -110,6 +114,12 @@ def read_presets(folder: Path) -> dict[str, Preset]:
     if not presets:
         raise FileNotFoundError(f"no preset (*.toml) in {folder}")
     return presets
+
+
+@cache
+def _paper_rows() -> frozenset[tuple[str, str, str, int]]:
+    rows = (row for table in TABLES for row in reported_rows(table))
+    return frozenset((row.network, row.dataset, row.variant, row.groups) for row in rows)
 
 
 def _check_keys(where: str, content: dict[str, object], known: set[str]) -> None:

@@ -112,7 +112,7 @@ class InMemoryDataModule(LightningDataModule):
         return TrainLoader(self.images.train, batch_size=self.batch_size, seed=self.seed, draw=self._draw)
 
     def val_dataloader(self) -> EvaluationLoader:
-        """The test set, as in the paper; nothing is selected by it."""
+        """The test set, as in the paper; no epoch is selected by it."""
         return EvaluationLoader(self.images.test, batch_size=self.batch_size)
 
     def test_dataloader(self) -> EvaluationLoader:

@@ -96,7 +96,10 @@ class Parallelism(Part):
 
 
 class Epoch(Part):
-    """One pass over the training set, counted from 1; the learning rate is that of its last step."""
+    """One pass over the training set, counted from 1.
+
+    The learning rate is that of its last step; in records of commits before 2026-11-29 it is that of the step after.
+    """
 
     epoch: Positive
     learning_rate: Amount

@@ -11,12 +11,14 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
+from gc2l import records
 from gc2l.cells import Cell
 from gc2l.files import check_file, checksum_path, new_checked_file
 from gc2l.parallel import check_sharded, read_progress
 from gc2l.training.execution import Execution
 
 _CELL = "cell"  # whose checkpoint it is
+_EXECUTION = "execution"  # its device and precision
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -34,15 +36,17 @@ class EpochCheckpoint(Checkpoint):
     Args:
         folder: of the checkpoints of one run.
         identity: of the cell, kept in each checkpoint.
+        execution: the choices in effect, of which device and precision are kept.
     """
 
-    def __init__(self, folder: Path, identity: str) -> None:
+    def __init__(self, folder: Path, identity: str, execution: records.Execution) -> None:
         super().__init__()
-        self.folder, self.identity = folder, identity
+        self.folder, self.identity, self.execution = folder, identity, execution
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
-        """Say whose it is."""
+        """Say whose it is, and how it was made."""
         checkpoint[_CELL] = self.identity
+        checkpoint[_EXECUTION] = [self.execution.device, self.execution.precision]
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save; Lightning calls checkpoint callbacks after the module has completed the epoch's results."""
@@ -77,6 +81,22 @@ def remove_recorded_checkpoints(cell: Cell, execution: Execution, curve: Sequenc
             points = _content(newest)["curve"]
             if points == list(curve[: len(points)]):
                 shutil.rmtree(folder)
+
+
+def check_execution(path: Path, execution: records.Execution) -> None:
+    """Check that the run of a checkpoint can go on: its record names one device and one precision.
+
+    Raises:
+        ValueError: the checkpoint was made with others.
+    """
+    made = _content(path).get(_EXECUTION)
+    if made not in (None, [execution.device, execution.precision]):
+        device, precision = made
+        raise ValueError(
+            f"the checkpoint {path} was made on {device} in {precision}, this run is on {execution.device} in "
+            f"{execution.precision}: continue with --execution.device {device} --execution.precision {precision}, "
+            f"or remove {path.parent} to start anew"
+        )
 
 
 def newest_readable(folder: Path, identity: str) -> Path | None:

@@ -71,6 +71,7 @@ class ImageClassifier(pl.LightningModule):
         self._graphed: GraphedStep | None = None
         self._full = False
         self._last_loss: Tensor | None = None
+        self._last_rate = 0.0
         self._train = _Sums()
         self._test = _Sums()
         self._epoch_started = 0.0
@@ -119,6 +120,8 @@ class ImageClassifier(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Stop if the step before diverged; checking one step late lets the device run ahead of the host."""
         self._check_finite()
+        # Lightning moves the schedule on before it says that an epoch has ended.
+        self._last_rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         # Another batch size would compile and be captured a second time, for one batch an epoch.
         self._full = len(batch[1]) == self.training_config.batch_size
 
@@ -205,7 +208,7 @@ class ImageClassifier(pl.LightningModule):
             raise DivergedError(f"the test loss became {test_loss} after epoch {self.current_epoch + 1}")
         result = Epoch(
             epoch=self.current_epoch + 1,
-            learning_rate=float(self._rate_of_last_step()),
+            learning_rate=self._last_rate,
             train_loss=train_loss,
             train_error_percent=100 * train_errors / self._train.rows,
             test_loss=test_loss,
@@ -243,11 +246,8 @@ class ImageClassifier(pl.LightningModule):
         if self._last_loss is not None and not torch.isfinite(self._last_loss):
             raise DivergedError(
                 f"the training loss became {self._last_loss.item()} in epoch {self.current_epoch + 1}, at most one "
-                f"step before step {self.global_step}, learning rate {self._rate_of_last_step():.3g}"
+                f"step before step {self.global_step}, learning rate {self._last_rate:.3g}"
             )
-
-    def _rate_of_last_step(self) -> float:
-        return self.trainer.optimizers[0].param_groups[0]["lr"]
 
 
 class _Sums:

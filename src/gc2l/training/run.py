@@ -12,6 +12,7 @@ from pytorch_lightning.trainer.states import TrainerStatus
 from safetensors.torch import save
 from torch import Tensor
 
+from gc2l import records
 from gc2l.cells import Cell
 from gc2l.data import dataset_info, make_data_module
 from gc2l.files import write_checked
@@ -21,7 +22,13 @@ from gc2l.records import Parallelism, Record, Score, describe_environment
 from gc2l.training.allocator import keep_freed_memory
 from gc2l.training.assignment import AssignmentMonitor
 from gc2l.training.channel_parallel import OwnSigterm, StepTraffic, describe_ranks, prepare_ranks, ranks_of_trainer
-from gc2l.training.checkpoints import AtomicCheckpointIO, EpochCheckpoint, checkpoint_folder, newest_readable
+from gc2l.training.checkpoints import (
+    AtomicCheckpointIO,
+    EpochCheckpoint,
+    check_execution,
+    checkpoint_folder,
+    newest_readable,
+)
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
 from gc2l.training.loggers import Status, close_loggers, make_loggers
@@ -47,7 +54,8 @@ def train(
 
     Raises:
         ValueError: a group count that does not divide the network's channels, ranks that do not divide the groups or
-            train different cells, or a device that is not there.
+            train different cells, a device that is not there, or a checkpoint that was made on another kind of device
+            or in another precision.
         RankError: another rank died, or did not answer in time.
         FileNotFoundError: the images are missing and cannot be downloaded.
         MemoryError: the memory does not suffice; the message names the batch size.
@@ -83,7 +91,7 @@ def train(
     folder = checkpoint_folder(cell, execution, sharded=job is not None)
     leads = job is None or job.rank == 0
     traffic = StepTraffic()
-    callbacks: list[pl.Callback] = [monitor := AssignmentMonitor(), EpochCheckpoint(folder, cell.identity)]
+    callbacks: list[pl.Callback] = [monitor := AssignmentMonitor(), EpochCheckpoint(folder, cell.identity, resolved)]
     if job is not None:
         callbacks += [traffic, OwnSigterm()]
     if on_progress is not None:
@@ -105,7 +113,7 @@ def train(
     )
     reset_peak_memory(resolved.device)
     with advise_on_memory(cell.training.batch_size, resolved.device):
-        message = _fit(trainer, module, data, lambda: _newest(folder, cell.identity, job))
+        message = _fit(trainer, module, data, lambda: _newest(folder, cell.identity, resolved, job))
     ranks = () if job is None else describe_ranks(network, traffic.counts, job, resolved.device)
     weights = network.state_dict() if job is None else consolidate(network, job.mesh)
     if leads and message is None:
@@ -167,7 +175,8 @@ def _fit(
     return None
 
 
-def _newest(folder: Path, identity: str, job: Job | None) -> Path | None:
-    if job is None:
-        return newest_readable(folder, identity)
-    return job.agree(newest_readable(folder, identity) if job.rank == 0 else None)
+def _newest(folder: Path, identity: str, execution: records.Execution, job: Job | None) -> Path | None:
+    path = newest_readable(folder, identity) if job is None or job.rank == 0 else None
+    if path is not None:
+        check_execution(path, execution)
+    return path if job is None else job.agree(path)
