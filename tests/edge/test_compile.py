@@ -250,3 +250,66 @@ def test_another_architecture_is_named(engine, tmp_path):
         load_compiled(path, nn.Sequential().eval(), engine=engine)
     with pytest.raises(ValueError, match="no compiled layer"):
         save_compiled(nn.Sequential(), path)
+
+
+def test_default_device_and_type_do_not_reach_the_tables(engine):
+    x = torch.randn(2, 16, 9, 9)
+    for bias in (True, False):
+        conv = nn.Conv2d(16, 16, 3, groups=4, bias=bias).eval()
+        for dtype in (torch.float16, torch.float64):
+            torch.set_default_dtype(dtype)
+            try:
+                with torch.no_grad(), torch.device("meta"):
+                    compiled = compile_for_inference(conv, engine=engine)
+                    found = compiled(x)
+            finally:
+                torch.set_default_dtype(torch.float32)
+            with torch.no_grad():
+                torch.testing.assert_close(found, conv(x), rtol=RELATIVE, atol=RELATIVE)
+
+
+def hooked(part, register, hook):
+    network = nn.Sequential(
+        nn.Sequential(nn.Conv2d(8, 8, 3, groups=4), nn.BatchNorm2d(8)), nn.ReLU(), nn.Conv2d(8, 8, 3, groups=2)
+    )
+    getattr(network.get_submodule(part), register)(hook)
+    return trained(network)
+
+
+@pytest.mark.parametrize("part", ["", "0", "0.0", "0.1", "1", "2"])
+@pytest.mark.parametrize(
+    ("register", "hook"),
+    [
+        ("register_forward_pre_hook", lambda part, arguments: (arguments[0] * 10 + 3,)),
+        ("register_forward_hook", lambda part, arguments, output: output * 2 - 1),
+    ],
+)
+def test_hooks_are_kept(engine, part, register, hook):
+    network, x = hooked(part, register, hook), torch.randn(2, 8, 9, 9)
+    assert deviation(compile_for_inference(network, engine=engine)(x), network, x) < RELATIVE
+
+
+def test_hooks_run_on_tensors_alone(engine):
+    seen = []
+    network = hooked("0", "register_forward_hook", lambda part, arguments, output: seen.append(type(output)))
+    with torch.no_grad():
+        compile_for_inference(network, engine=engine)(torch.randn(2, 8, 9, 9))
+    assert seen == [torch.Tensor]
+
+
+class Optional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(8, 8, 3, groups=4), nn.BatchNorm2d(8)
+
+    def forward(self, x, style=None):
+        y = self.conv(x * 0.25 if style is None else x)
+        return (y if style is None else self.norm(y) + style).relu()
+
+
+def test_a_network_with_optional_arguments_computes_the_same_with_them_and_without(engine):
+    network, x = trained(Optional()), torch.randn(2, 8, 9, 9)
+    compiled = compile_for_inference(network, engine=engine)
+    with torch.no_grad():
+        for arguments in ((x,), (x, 1.0)):
+            torch.testing.assert_close(compiled(*arguments), network(*arguments), rtol=RELATIVE, atol=RELATIVE)

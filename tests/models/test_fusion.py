@@ -261,3 +261,32 @@ def test_a_norm_in_training_mode_stays():
     network = randomise(Plain())
     network.norm.train()
     assert norm_count(fuse_batch_norm(network)) == 1
+
+
+class Optional(nn.Module):
+    """A norm for one of two ways of calling, and one for both."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.first_norm = nn.Conv2d(3, 4, 3).double(), nn.BatchNorm2d(4).double()
+        self.second, self.second_norm = nn.Conv2d(4, 4, 3).double(), nn.BatchNorm2d(4).double()
+
+    def forward(self, x, style=None):
+        y = self.first(x)
+        return self.second_norm(self.second(y if style is None else self.first_norm(y) + style))
+
+
+def test_a_norm_that_an_optional_argument_decides_on_stays():
+    network, x = randomise(Optional()), random_input(2, 3, 9, 9)
+    assert_fused(network, x, left=1)
+    with torch.no_grad():
+        torch.testing.assert_close(fuse_batch_norm(network)(x, 1.0), network(x, 1.0))
+
+
+def test_a_part_with_hooks_is_left_and_its_hooks_see_no_symbols():
+    seen = []
+    part = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).double()
+    part.register_forward_hook(lambda module, arguments, output: seen.append(type(output)))
+    network = randomise(nn.Sequential(part, nn.Conv2d(4, 4, 3).double(), nn.BatchNorm2d(4).double()))
+    assert_fused(network, random_input(2, 3, 9, 9), left=1)
+    assert set(seen) == {torch.Tensor}

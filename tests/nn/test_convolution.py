@@ -180,3 +180,17 @@ def test_a_window_that_is_none_is_refused_by_name(variant, name, value):
 def test_layers_without_channels_are_refused_by_name(variant):
     with pytest.raises(ValueError, match="out_channels=0 must be at least 1"):
         make_conv(variant, 8, 0, 3, groups=1)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("padding", [1, "same", "valid"])
+def test_stride_dilation_and_padding_can_be_changed_later(variant, padding):
+    # What segmentation networks do to a backbone.
+    layer = make_layer(variant, 6, 9, 3, groups=3, padding=padding, stride=1 if padding == "same" else 2)
+    layer.stride, layer.dilation = (1, 1), (2, 3)
+    if padding == 1:
+        layer.padding = (2, 3)
+    x = random_input(2, 6, 9, 9)
+    expected = layer.to_dense()(x)
+    assert expected.shape[2:] == ((5, 3) if padding == "valid" else (9, 9))
+    torch.testing.assert_close(layer(x), expected)

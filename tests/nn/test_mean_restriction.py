@@ -147,3 +147,16 @@ def test_without_its_coarse_level_it_is_the_group_convolution():
     layer = mean_layer(kernel_size=3)
     conv = layer.group_conv()
     assert type(conv) is GroupConv2d and torch.equal(conv.weight, layer.weight)
+
+
+@pytest.mark.parametrize("assign", [False, True])
+def test_a_layer_made_on_the_meta_device_has_its_mean_when_a_state_is_loaded(assign):
+    made = mean_layer(kernel_size=3)
+    with torch.device("meta"):
+        layer = mean_layer(kernel_size=3)
+    if not assign:
+        layer.to_empty(device="cpu")
+        layer.restriction_weight.fill_(torch.nan)
+    layer.load_state_dict(made.state_dict(), assign=assign)
+    x = random_input(2, 6, 5, 5)
+    assert torch.equal(layer(x), made(x))

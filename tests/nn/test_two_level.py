@@ -2,8 +2,10 @@ import pytest
 import torch
 from nn.layers import make_layer, random_input
 from torch import nn
+from torch.nn.utils import parametrizations, prune, spectral_norm
 
 from gc2l.nn import GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.ops.functional import TWO_LEVEL_WAYS
 
 SETTINGS = {"stride": 2, "padding": (1, 2), "dilation": (2, 1), "padding_mode": "circular"}
 
@@ -134,3 +136,34 @@ def test_a_seed_gives_the_initial_weights_of_the_committed_records():
     )
     assert torch.equal(layer.weight, weight)
     assert torch.equal(layer.restriction_weight, restriction) and torch.equal(layer.coarse_weight, coarse)
+
+
+@pytest.mark.parametrize(
+    ("reparametrise", "error"),
+    [
+        (lambda conv: prune.l1_unstructured(conv, "weight", 0.5), ValueError),
+        (spectral_norm, ValueError),
+        (parametrizations.weight_norm, TypeError),
+    ],
+    ids=["pruned", "spectral_norm", "weight_norm"],
+)
+def test_a_convolution_whose_weight_is_computed_is_refused(reparametrise, error):
+    # Its state has the weight under another name: the layer would keep random ones.
+    conv = nn.Conv2d(8, 8, 3, groups=4)
+    reparametrise(conv)
+    with pytest.raises(error, match=r"hooks|ParametrizedConv2d"):
+        TwoLevelGroupConv2d.from_group_conv(conv)
+
+
+@pytest.mark.parametrize("algorithm", ["auto", *TWO_LEVEL_WAYS[:-1]])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_complex_numbers(algorithm, kernel):
+    layer = make_layer("gc2l", 8, 8, kernel, groups=2, padding=kernel // 2, dtype=torch.complex64, algorithm=algorithm)
+    x = random_input(2, 8, 5, 5, dtype=torch.complex64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    for own, dense in zip(*(_values_and_gradient(of, x) for of in (layer, layer.to_dense())), strict=True):
+        torch.testing.assert_close(own, dense, rtol=1e-4, atol=1e-4)
+
+
+def _values_and_gradient(layer, x):
+    y = layer(x)
+    return y, torch.autograd.grad(y, x, torch.full_like(y, 1 + 2j))[0]

@@ -233,3 +233,14 @@ def test_the_rules_for_matrix_units_follow_the_measured_table():
     mean = {name: math.exp(sum(map(math.log, values)) / len(values)) for name, values in ratios.items()}
     assert len(ratios["best"]) == 24
     assert mean == pytest.approx({"chosen": 1.34, "best": 1.32, "before": 1.63}, abs=0.005)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex64], ids=str)
+@pytest.mark.parametrize("algorithm", ["auto", *sorted(set(TWO_LEVEL_WAYS) - {"triton"})])
+def test_autocast_leaves_alone_what_pytorch_does(algorithm, dtype):
+    layer = TwoLevelGroupConv2d(32, 32, 3, groups=4, padding=1, dtype=dtype, algorithm=algorithm)
+    x = torch.randn(2, 32, 6, 6, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, reference = layer(x), layer.to_dense()(x)
+    assert found.dtype == reference.dtype == dtype
+    torch.testing.assert_close(found, reference, rtol=1e-4, atol=1e-4)

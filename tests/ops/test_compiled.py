@@ -275,3 +275,17 @@ class using_threads:
 
     def __exit__(self, *_):
         torch.set_num_threads(self.before)
+
+
+def test_a_default_device_does_not_reach_what_c_reads():
+    layer = TwoLevelGroupConv2d(64, 64, 3, padding=1, groups=4)
+    x = random_input(8, 64, 8, 8, dtype=torch.float32)
+
+    def gradients():
+        y = layer(x)
+        return y, *torch.autograd.grad(y.square().sum(), layer.parameters())
+
+    expected = gradients()
+    with torch.device("meta"):
+        found = gradients()
+    torch.testing.assert_close(found, expected)

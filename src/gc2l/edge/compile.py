@@ -11,8 +11,9 @@ from torch.nn import functional as F
 from gc2l.edge.describe import describe
 from gc2l.edge.grouped import GroupedConvolution
 from gc2l.edge.layer import InferenceConv2d, choose_engine
-from gc2l.models.fusion import fuse_batch_norm
+from gc2l.models.fusion import defaults_of, fuse_batch_norm
 from gc2l.nn import Convolution
+from gc2l.nn.convolution import has_hooks
 
 _log = logging.getLogger(__name__)
 _RELU_FUNCTIONS = (F.relu, torch.relu, torch.relu_, F.relu_)
@@ -23,8 +24,9 @@ def compile_for_inference(network: nn.Module, *, engine: str | None = None) -> n
 
     Batch norms are folded (`fuse_batch_norm`); grouped convolutions, `nn.Conv2d` itself and the layers of `gc2l.nn`,
     become `InferenceConv2d`; a ReLU that alone uses a convolution's output moves into it. Where `torch.fx` cannot trace
-    the network, norms and ReLUs stay. Everything else stays as it is, also standard convolutions. One line for each
-    convolution is logged at level INFO, with the reason where it is left.
+    the network, norms and ReLUs stay; so do ReLUs where its `forward` has optional arguments or it has hooks.
+    Everything else stays as it is, also standard convolutions. One line for each convolution is logged at level INFO,
+    with the reason where it is left.
 
     Args:
         network: in evaluation mode.
@@ -68,18 +70,24 @@ def _without_norms(network: nn.Module) -> nn.Module:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Compiled layers are not looked into."""
-        return isinstance(m, InferenceConv2d) or super().is_leaf_module(m, module_qualified_name)
+        """Compiled layers are not looked into, nor is what has hooks, which would run on symbols."""
+        return isinstance(m, InferenceConv2d) or has_hooks(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _with_relus(network: nn.Module) -> nn.Module:
     """ReLUs that alone use a compiled layer's output moved into it."""
+    if has_hooks(network):
+        _log.info("left all ReLUs: the network has hooks, which would be lost")
+        return network
     try:
         graph = _Tracer().trace(network)
         traced = fx.GraphModule(network, graph)
     except Exception as error:
         # What fx raises depends on the network's own code.
         _log.info("left all ReLUs: torch.fx cannot trace the network (%s)", error)
+        return network
+    if defaults := defaults_of(network):
+        _log.info("left all ReLUs: with %s the network may compute something else", ", ".join(defaults))
         return network
     modules: dict[Any, nn.Module] = dict(traced.named_modules(remove_duplicate=False))
     calls = [modules[node.target] for node in graph.nodes if node.op == "call_module"]
@@ -103,7 +111,8 @@ def _with_relus(network: nn.Module) -> nn.Module:
 
 
 def _is(modules: dict[Any, nn.Module], node: fx.Node, kind: type[nn.Module]) -> bool:
-    return node.op == "call_module" and type(modules.get(node.target)) is kind
+    module = modules.get(node.target) if node.op == "call_module" else None
+    return type(module) is kind and not has_hooks(module)
 
 
 def _is_relu_function(node: fx.Node) -> bool:

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from gc2l.edge.grouped import GroupedConvolution
 from gc2l.nn import Convolution, GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn.convolution import has_hooks, padding_widths
 from gc2l.ops.geometry import Geometry
-
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 def describe(layer: nn.Module, *, also_standard: bool = False) -> GroupedConvolution | str:
@@ -26,24 +25,24 @@ def describe(layer: nn.Module, *, also_standard: bool = False) -> GroupedConvolu
         parts = _dense
     if parts is None:
         return f"it is a {type(layer).__name__}; compiled are {', '.join(kind.__name__ for kind in _PARTS)}"
-    if any(getattr(layer, hooks) for hooks in _HOOKS):
+    if has_hooks(layer):
         return "it has hooks, which would be lost"
     weight: Any = layer.weight
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         return f"its weights are {weight.dtype} on {weight.device}; compiled are float32 layers on the CPU"
     if layer.groups == 1 and not also_standard and type(layer) in (nn.Conv2d, GroupConv2d):
         return "it is a standard convolution"
-    with torch.no_grad():
+    with torch.no_grad(), torch.device("cpu"):
         return GroupedConvolution(**(_geometry(layer) | parts(layer)))
 
 
 def _geometry(layer: Any) -> dict[str, Any]:
-    left, right, top, bottom = widths = layer._reversed_padding_repeated_twice
+    left, right, top, bottom = widths = padding_widths(layer)
     geometry = Geometry(layer.stride, (top, left), layer.dilation, layer.groups)
     if layer.padding_mode == "zeros" and left == right and top == bottom:
         return {"geometry": geometry}
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    return {"geometry": geometry._replace(padding=(0, 0)), "padding": tuple(widths), "padding_mode": mode}
+    return {"geometry": geometry._replace(padding=(0, 0)), "padding": widths, "padding_mode": mode}
 
 
 def _group(layer: Any) -> dict[str, Any]:

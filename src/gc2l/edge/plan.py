@@ -51,6 +51,11 @@ class Plan:
     """
 
     def __init__(self, of: GroupedConvolution, shape: tuple[int, ...]) -> None:
+        # Its tables are read by C, whatever device the caller has made the default.
+        with torch.device("cpu"):
+            self._prepare(of, shape)
+
+    def _prepare(self, of: GroupedConvolution, shape: tuple[int, ...]) -> None:
         images, c_in, height, width = shape
         geometry, n = of.geometry, of.geometry.groups
         out = geometry.output_size((height, width), of.kernel)
@@ -82,7 +87,7 @@ class Plan:
         if of.coarse is not None:
             offsets, rows = torch.arange(k) * z_plane, torch.arange(of.c_out) * pixels
             self._sizes.coarse = self._products(
-                of.coarse[None], offsets, copy.places, rows, torch.zeros(of.c_out), copied=True
+                of.coarse[None], offsets, copy.places, rows, torch.zeros(of.c_out, dtype=torch.float32), copied=True
             )
         self.address = ctypes.addressof(self._sizes)
         self.shape = (images, of.c_out, *out)
@@ -110,10 +115,10 @@ class Plan:
 def _rows_of_output(of: GroupedConvolution, filters: int, m: int) -> tuple[Tensor, Tensor]:
     """(n (K + m)) bias and output channel of each filter; those of z follow c_out, negative is for none."""
     n, own = of.geometry.groups, filters - m
-    fine, bias = torch.full((n * own,), -1), torch.zeros(n, filters)
+    fine, bias = torch.full((n * own,), -1), torch.zeros(n, filters, dtype=torch.float32)
     outputs = torch.arange(n * own) if of.outputs is None else of.outputs
     fine[outputs] = torch.arange(of.c_out)
     if of.bias is not None:
-        bias[:, :own] = torch.zeros(n * own).index_copy(0, outputs, of.bias).view(n, own)
+        bias[:, :own] = bias.new_zeros(n * own).index_copy(0, outputs, of.bias).view(n, own)
     coarse = of.c_out + torch.arange(n * m)
     return bias.flatten(), torch.cat((fine.view(n, own), coarse.view(n, m)), 1).flatten()

@@ -122,7 +122,7 @@ class TvmKernel:
         tensors = [pack(of, tiles)]
         if of.coarse is not None:
             tensors.append(of.coarse.contiguous())
-        bias = torch.zeros(len(of.weight))
+        bias = torch.zeros(len(of.weight), dtype=torch.float32, device="cpu")
         if of.bias is not None:
             bias = of.bias if of.outputs is None else bias.index_copy(0, of.outputs, of.bias)
         return _compiled(sizes, blocking, tiles), [*tensors, bias.contiguous()], sizes

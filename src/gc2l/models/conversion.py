@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gc2l.names import unknown
 from gc2l.nn import Convolution, GroupConv2d, make_conv
-from gc2l.nn.convolution import arguments_of
+from gc2l.nn.convolution import arguments_of, has_hooks
 from gc2l.variants import VARIANTS, check_variant
 
 Where = Callable[[str, nn.Conv2d], bool]
@@ -113,7 +113,7 @@ def _decide(
     label = f"{conv.in_channels} to {conv.out_channels} channels, kernel {tuple(conv.kernel_size)}"
     if not isinstance(conv, nn.Conv2d) or type(conv) not in (nn.Conv2d, GroupConv2d):
         reason = f"it is a {type(conv).__name__}, not a plain Conv2d"
-    elif conv._forward_pre_hooks or conv._forward_hooks or conv._backward_pre_hooks or conv._backward_hooks:
+    elif has_hooks(conv):
         reason = "it has hooks, which would be lost"
     elif tied:
         reason = "another layer shares its weights"

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from gc2l.nn import Convolution
+from gc2l.nn.convolution import has_hooks
 from gc2l.variants import VARIANTS
 
 LAYERS = (nn.Conv2d, *dict.fromkeys(resolve_name(variant.layer) for variant in VARIANTS.values()))
 """The layers that take up a norm."""
-
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 def norm_types() -> tuple[type[nn.Module], ...]:
@@ -41,7 +40,7 @@ def check_pair(layer: Any, norm: Any) -> None:
             raise TypeError(f"{name} is a {type(module).__name__}; it must be one of {known}, and of no subclass")
         if module.training:
             raise ValueError(f"{name} is in training mode, where batch norm depends on the batch: call eval() first")
-        if any(getattr(module, hooks) for hooks in _HOOKS):
+        if has_hooks(module):
             raise ValueError(f"{name} has hooks, which see its output or set its weight anew: remove them first")
     if norm.num_features != layer.out_channels:
         raise ValueError(f"norm has num_features={norm.num_features}, but the layer out_channels={layer.out_channels}")

@@ -4,12 +4,14 @@ import copy
 import logging
 from collections import Counter
 from collections.abc import Iterator
+from inspect import Parameter, signature
 from operator import attrgetter
 from typing import Any
 
 from torch import fx, nn
 
 from gc2l.models.folding import LAYERS, check_pair, fold, norm_types, without_norm
+from gc2l.nn.convolution import has_hooks
 
 _log = logging.getLogger(__name__)
 
@@ -21,9 +23,9 @@ def fuse_batch_norm(module: nn.Module, norm: nn.Module | None = None) -> nn.Modu
     `nn.BatchNorm2d`, `nn.SyncBatchNorm` and timm's `BatchNormAct2d`, whose activation stays.
 
     In a network, which `torch.fx` traces, a norm is folded where `forward` uses the layer once and gives its output to
-    this norm alone. It leaves an `nn.Identity` behind. A norm before a convolution stays, as the first of a
-    pre-activation unit does, and so do those in parts that cannot be traced. One line for each layer is logged at level
-    INFO.
+    this norm alone, with its optional arguments and without them. It leaves an `nn.Identity` behind. A norm before a
+    convolution stays, as the first of a pre-activation unit does, and so do those in parts that cannot be traced or
+    have hooks. One line for each layer is logged at level INFO.
 
     Args:
         module: a network or, with `norm`, a layer; in evaluation mode.
@@ -45,7 +47,10 @@ def fuse_batch_norm(module: nn.Module, norm: nn.Module | None = None) -> nn.Modu
     if module.training:
         raise ValueError("module is in training mode, where batch norm depends on the batch: call module.eval() first")
     network = copy.deepcopy(module)
-    for layer, following in list(_pairs(network)):
+    pairs = list(_pairs(network))
+    if defaults := defaults_of(network):
+        pairs = [pair for pair in pairs if pair in set(_pairs(network, defaults))]
+    for layer, following in pairs:
         _log.info("folded %s into %s", following, layer)
         fused = fold(network.get_submodule(layer), network.get_submodule(following))
         network.set_submodule(layer, fused)
@@ -53,11 +58,17 @@ def fuse_batch_norm(module: nn.Module, norm: nn.Module | None = None) -> nn.Modu
     return network
 
 
-def _pairs(network: nn.Module) -> Iterator[tuple[str, str]]:
-    """The paths of every layer that can take up a norm, and of the norm."""
+def defaults_of(network: nn.Module) -> dict[str, Any]:
+    """The arguments of the network's `forward` that have defaults: what it computes without them may differ."""
+    parameters = signature(network.forward).parameters.values()
+    return {parameter.name: parameter.default for parameter in parameters if parameter.default is not Parameter.empty}
+
+
+def _pairs(network: nn.Module, arguments: dict[str, Any] | None = None) -> Iterator[tuple[str, str]]:
+    """The paths of every layer that can take up a norm, and of the norm, where `forward` gets these arguments."""
     tracer = _Tracer()
     try:
-        graph = tracer.trace(network)
+        graph = tracer.trace(network, concrete_args=arguments)
     except Exception as error:
         raise ValueError(
             f"torch.fx cannot trace {type(network).__name__} ({error}); fuse its parts, or pairs with "
@@ -103,8 +114,9 @@ class _Tracer(fx.Tracer):
         self.opaque: list[str] = []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Layers and norms are not looked into."""
-        return type(m) in (*LAYERS, *norm_types()) or super().is_leaf_module(m, module_qualified_name)
+        """Layers and norms are not looked into, nor is what has hooks, which would run on symbols."""
+        leaf = type(m) in (*LAYERS, *norm_types()) or has_hooks(m)
+        return leaf or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         """Record a call. What was recorded of a call that failed stays in the graph, and counts as uses."""

@@ -176,9 +176,35 @@ def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible:
             )
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Whether a call of `module` does more than its `forward`, which what replaces it would lose."""
+    names = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+    return any(getattr(module, hooks) for hooks in names)
+
+
+def padding_widths(conv: nn.Conv2d | Convolution) -> tuple[int, int, int, int]:
+    """(left, right, top, bottom) of the padding that `conv` has now; networks change padding, stride and dilation.
+
+    As in `nn.Conv2d` a padding other than of zeros stays that of the beginning.
+    """
+    padding: Any = conv.padding
+    if conv.padding_mode != "zeros":
+        left, right, top, bottom = conv._reversed_padding_repeated_twice
+    elif isinstance(padding, str):
+        total_h, total_w = (
+            0 if padding == "valid" else dilation * (size - 1)
+            for dilation, size in zip(conv.dilation, conv.kernel_size, strict=True)
+        )
+        left, right, top, bottom = total_w // 2, total_w - total_w // 2, total_h // 2, total_h - total_h // 2
+    else:
+        top, left = padding if isinstance(padding, tuple) else (padding, padding)
+        right, bottom = left, top
+    return left, right, top, bottom
+
+
 def geometry_of(conv: nn.Conv2d | Convolution) -> Geometry:
     """The settings of `conv`, with its padding also where `F.conv2d` cannot do it."""
-    left, _, top, _ = conv._reversed_padding_repeated_twice
+    left, _, top, _ = padding_widths(conv)
     stride: Any = conv.stride
     dilation: Any = conv.dilation
     return Geometry(stride, (top, left), dilation, conv.groups)
@@ -186,7 +212,7 @@ def geometry_of(conv: nn.Conv2d | Convolution) -> Geometry:
 
 def padded_input(conv: nn.Conv2d | Convolution, x: Tensor) -> tuple[Tensor, Geometry]:
     """x with the padding of `conv` that is not symmetric or not of zeros, and the settings that remain."""
-    left, right, top, bottom = widths = conv._reversed_padding_repeated_twice
+    left, right, top, bottom = widths = padding_widths(conv)
     if conv.padding_mode == "zeros" and left == right and top == bottom:
         return x, geometry_of(conv)
     mode = "constant" if conv.padding_mode == "zeros" else conv.padding_mode

@@ -11,6 +11,7 @@ from gc2l.nn.convolution import (
     arguments_of,
     check_groups,
     geometry_of,
+    has_hooks,
     kaiming_normal,
     padded_input,
 )
@@ -247,6 +248,13 @@ class TwoLevelGroupConv2d(Convolution):
             return spread(self.weight, own, self.in_channels) + coarse
         return folded_weight(self.weight, self.restriction_weight, self.coarse_weight, self.groups)
 
+    def _load_from_state_dict(self, *arguments: Any) -> None:
+        super()._load_from_state_dict(*arguments)
+        if self.restriction == "mean":
+            # It is no part of the state, and after construction on the meta device it is not there yet.
+            means = self.weight.new_empty(self.restriction_weight.shape)
+            self.restriction_weight = channel_means(means)
+
     @classmethod
     def from_group_conv(cls, conv: nn.Conv2d, *, coarse_channels: int = 1) -> Self:
         """The layer with the weights of a group convolution and C = 0: the same function, with a level to learn.
@@ -257,10 +265,12 @@ class TwoLevelGroupConv2d(Convolution):
 
         Raises:
             TypeError: another kind of convolution; its weights alone do not say what it computes.
-            ValueError: coarse_channels < 1.
+            ValueError: coarse_channels < 1, or hooks (pruning and spectral norm set the weight in one).
         """
         if type(conv) not in (nn.Conv2d, GroupConv2d):
             raise TypeError(f"conv is a {type(conv).__name__}; it must be torch.nn.Conv2d or GroupConv2d")
+        if has_hooks(conv):
+            raise ValueError("conv has hooks, which would be lost, with any weight that they set: remove them first")
         arguments = arguments_of(conv) | {"groups": conv.groups, "coarse_channels": coarse_channels}
         layer = cls(conv.in_channels, conv.out_channels, **arguments)
         layer.load_state_dict(conv.state_dict(), strict=False)

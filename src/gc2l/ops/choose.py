@@ -18,7 +18,7 @@ from torch import Tensor
 from gc2l.ops.cpu import compiled, matrix_units
 from gc2l.ops.geometry import Geometry
 from gc2l.ops.memory_format import is_channels_last
-from gc2l.ops.transforms import compiles_for_card, needs_formula
+from gc2l.ops.transforms import compiles_for_card, is_cast, needs_formula
 
 Bounds = tuple[float, float]
 
@@ -286,7 +286,7 @@ def _table_of(x: Tensor, weight: Tensor) -> str:
     device = x.device.type
     if device not in ("cpu", "cuda"):
         return ""
-    if torch.is_autocast_enabled(device):
+    if torch.is_autocast_enabled(device) and is_cast(x.dtype) and is_cast(weight.dtype):
         dtype = torch.get_autocast_dtype(device)
     elif x.dtype == weight.dtype:
         dtype = x.dtype

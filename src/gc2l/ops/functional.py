@@ -1,7 +1,8 @@
 """The convolutions as functions, each computed in one of several ways that give the same numbers.
 
 Shapes are those of `gc2l.ops.reference`. A hand-written way serves ordinary backpropagation of batches (N, c_in, H, W);
-single images, empty batches, compilers, export and the transforms of `torch.func` get a differentiable formula.
+single images, empty batches, complex numbers, compilers, export and the transforms of `torch.func` get a differentiable
+formula.
 """
 
 from torch import Tensor
@@ -41,6 +42,11 @@ def check_way(way: str, known: tuple[str, ...]) -> None:
         raise unknown("algorithm", way, ("auto", *known))
 
 
+def _needs_formula(x: Tensor) -> bool:
+    # The backward passes written here are those of real numbers.
+    return needs_formula() or x.dim() != 4 or not x.numel() or x.is_complex()
+
+
 def group_conv(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, way: str) -> Tensor:
     """Group convolution by one of `GROUP_WAYS`, in the memory format of x.
 
@@ -52,7 +58,7 @@ def group_conv(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometr
         raise ValueError(f"algorithm='matmul' of a group convolution needs kernel_size=1, not {size}")
     if way in _WHOLE_GROUP:
         return _WHOLE_GROUP[way](x, weight, bias, geometry)
-    if needs_formula() or x.dim() != 4 or not x.numel():
+    if _needs_formula(x):
         return reference.group(x, weight, bias, geometry)
     if way == "matmul":
         return matrix_products.group(x, weight, bias, geometry)
@@ -77,7 +83,7 @@ def two_level_conv(
     """Two-level group convolution by one of `TWO_LEVEL_WAYS`, in the memory format of x."""
     if way == "triton":
         return on_card.two_level(x, weight, restriction, coarse, bias, geometry)
-    if way not in _HAND_WRITTEN or needs_formula() or x.dim() != 4 or not x.numel():
+    if way not in _HAND_WRITTEN or _needs_formula(x):
         return _FORMULAS.get(way, reference.two_level)(x, weight, restriction, coarse, bias, geometry)
     read, *tensors = autocast(x, weight, restriction, coarse, bias)
     if way == "matmul" and weight.shape[2:] == (1, 1):

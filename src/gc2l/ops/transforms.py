@@ -37,4 +37,11 @@ def autocast(x: Tensor, *weights: Tensor | None) -> tuple[Any, ...]:
     if not torch.is_autocast_enabled(x.device.type):
         return x, *weights
     dtype = torch.get_autocast_dtype(x.device.type)
-    return tuple(tensor if tensor is None else tensor.to(dtype) for tensor in (x, *weights))
+    return tuple(
+        tensor.to(dtype) if tensor is not None and is_cast(tensor.dtype) else tensor for tensor in (x, *weights)
+    )
+
+
+def is_cast(dtype: torch.dtype) -> bool:
+    """Whether autocast changes tensors of this type: it leaves float64 and complex numbers alone."""
+    return dtype.is_floating_point and dtype is not torch.float64

@@ -298,6 +298,11 @@ def test_the_kernels_serve_the_interpreter_and_say_what_they_do_not():
     x, weight = to_channels_last(inputs[0]), inputs[1]
     assert grouped.can(x, weight, to)
     assert serve.obstacle(x.double(), weight, to) == "there is none for torch.float64"
+    assert serve.obstacle(x[:, 1:], weight, to) == "x has 31 channels, the weights are for 32"
+    for cls in (GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d):
+        for channels in (31, 64):
+            with pytest.raises(RuntimeError, match=f"{channels} channels"):
+                cls(32, 32, 3, groups=2, algorithm="triton")(torch.randn(1, channels, 5, 5))
     odd = to._replace(stride=(2, 1), dilation=(2, 1))
     assert "stride=(2, 1) together with dilation=(2, 1)" in serve.obstacle(x, weight, odd)
     assert serve.obstacle(x[:0], weight, to) == "there is nothing to compute"

@@ -32,7 +32,7 @@ def available() -> bool:
 
 def can_use(x: Tensor, weight: Tensor, coarse_channels: int) -> bool:
     """Whether the functions can be used for the image x, this weight, and n m = `coarse_channels`."""
-    plain = x.device.type == "cpu" and x.dtype in DTYPES and x.dim() == 4 and x.numel() > 0
+    plain = x.device.type == "cpu" and x.dtype in DTYPES and x.dtype == weight.dtype and x.dim() == 4 and x.numel() > 0
     # They read memory as it is stored, the framework's functions follow the strides.
     plain = plain and x.is_contiguous(memory_format=torch.channels_last)
     return plain and coarse_channels <= MOST_COARSE and available() and not is_observed(x, weight)
@@ -45,8 +45,8 @@ def has_kernel(filters: tuple[int, ...], geometry: Geometry) -> bool:
 
 
 def can_convolve(x: Tensor, weight: Tensor, coarse_channels: int, geometry: Geometry) -> bool:
-    """Whether `convolve` can be used."""
-    has = has_kernel(weight.shape, geometry)
+    """Whether `convolve` can be used; not for an x of other channels than the weight's, which the framework refuses."""
+    has = has_kernel(weight.shape, geometry) and x.shape[1] == weight.shape[1] * geometry.groups
     has = has and min(geometry.output_size((x.shape[-2], x.shape[-1]), (3, 3))) > 0
     return has and can_use(x, weight, coarse_channels)
 
@@ -143,7 +143,7 @@ def restrict_backward(
     band = max(1, min(_BAND // layer.width, layer.height))
     length = layer.width + layer.dilation_w * (layer.k_w - 1)
     size = band * (layer.k_h * length * layer.k + 2 * layer.width * 2 * _LANES)
-    scratch = torch.empty(len(found), size, dtype=torch.float32)
+    scratch = torch.empty(len(found), size, dtype=torch.float32, device="cpu")
     given = (x, by_taps, z_gradient.contiguous(), x_gradient, found, scratch)
     call("restrict_backward", x.dtype, layer, *given, band)
     return x_gradient, found.sum(0).permute(2, 3, 0, 1).to(x.dtype)
@@ -162,7 +162,7 @@ def _coarse_gradients(
 
 def _sums_of_threads(*shape: int) -> Tensor:
     """Zeros that every thread adds to, in a block of its own."""
-    return torch.zeros(torch.get_num_threads(), *shape, dtype=torch.float32)
+    return torch.zeros(torch.get_num_threads(), *shape, dtype=torch.float32, device="cpu")
 
 
 def _whole_vectors(channels: int) -> int:

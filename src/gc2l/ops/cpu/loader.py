@@ -46,7 +46,16 @@ class Layer(ctypes.Structure):
 
 
 def layer_of(x: Tensor, weight: Tensor, geometry: Geometry, coarse_channels: int) -> Layer:
-    """The sizes of a convolution of the image x with filters of the size of `weight`'s, and n m coarse channels."""
+    """The sizes of a convolution of the image x with filters of the size of `weight`'s, and n m coarse channels.
+
+    Raises:
+        RuntimeError: another number of channels than the filters are for; C would read what is not x's.
+    """
+    if x.shape[1] != weight.shape[1] * geometry.groups:
+        raise RuntimeError(
+            f"x has {x.shape[1]} channels, filters {tuple(weight.shape)} in {geometry.groups} groups are for "
+            f"{weight.shape[1] * geometry.groups}"
+        )
     kernel, size = (weight.shape[2], weight.shape[3]), (x.shape[2], x.shape[3])
     pairs = (kernel, geometry.stride, geometry.padding, geometry.dilation, geometry.output_size(size, kernel))
     numbers = (number for pair in pairs for number in pair)
@@ -104,7 +113,7 @@ def call(name: str, dtype: torch.dtype, *arguments: Tensor | ctypes.Structure | 
 def scratch(layer: Layer, c_out: int, dtype: torch.dtype) -> Tensor:
     """Memory for the threads of `convolve` or `convolve_backward`."""
     size = getattr(library(), f"gc2l_scratch_size_{_SUFFIXES[dtype]}")
-    return torch.empty(torch.get_num_threads(), size(ctypes.addressof(layer), c_out), dtype=torch.float32)
+    return torch.empty(torch.get_num_threads(), size(ctypes.addressof(layer), c_out), dtype=torch.float32, device="cpu")
 
 
 def _passed(argument: Tensor | ctypes.Structure | int | None) -> int | None:
