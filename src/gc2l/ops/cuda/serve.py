@@ -29,9 +29,8 @@ def obstacle(x: Tensor, weight: Tensor, geometry: Geometry) -> str | None:
         return "there is nothing to compute"
     if any(stride > 1 and dilation > 1 for stride, dilation in zip(geometry.stride, geometry.dilation, strict=True)):
         return f"stride={geometry.stride} together with dilation={geometry.dilation} is not among their shapes"
-    if max(len(x) * x.shape[2] * x.shape[3], len(x) * size[0] * size[1]) > _MOST_PIXELS:
-        return "the batch has too many pixels"
-    return None
+    pixels = max(len(x) * x.shape[2] * x.shape[3], len(x) * size[0] * size[1])
+    return "the batch has too many pixels" if pixels > _MOST_PIXELS else None
 
 
 def obstacle_of_device(x: Tensor, weight: Tensor) -> str | None:
