@@ -112,7 +112,7 @@ report: $(READY) ## The whole reproduction on one page, results/report/index.htm
 
 .PHONY: reproduce
 reproduce: ## Everything at PRESET with SEEDS and JOBS; RESULTS=.scratch/again trains all of it again, into that folder
-	@$(MAKE) --keep-going table1 table3 table4 approximation figures claims report
+	@$(MAKE) --keep-going table1 table3 $(if $(filter-out short,$(PRESET)),table4) approximation figures claims report
 
 .PHONY: verify
 verify: $(READY) ## Check every committed result against the code, and test the released weights again

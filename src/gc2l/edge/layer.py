@@ -54,7 +54,7 @@ class InferenceConv2d(nn.Module):
         self._settings = convolution
         for name in TENSORS:
             self.register_buffer(name, getattr(convolution, name))
-        self.in_channels = convolution.c_in
+        self.in_channels, self.out_channels = convolution.c_in, convolution.c_out  # which networks read
         self._kernel: Callable[[Tensor], Tensor] | None = None
 
     @property
