@@ -49,7 +49,8 @@ def fuse_batch_norm(module: nn.Module, norm: nn.Module | None = None) -> nn.Modu
     network = copy.deepcopy(module)
     pairs = list(_pairs(network))
     if defaults := defaults_of(network):
-        pairs = [pair for pair in pairs if pair in set(_pairs(network, defaults))]
+        without = set(_pairs(network, defaults))
+        pairs = [pair for pair in pairs if pair in without]
     for layer, following in pairs:
         _log.info("folded %s into %s", following, layer)
         fused = fold(network.get_submodule(layer), network.get_submodule(following))
