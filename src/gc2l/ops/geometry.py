@@ -45,6 +45,10 @@ class Geometry(NamedTuple):
         )
         return height, width
 
+    def in_channels(self, weight: Tensor) -> int:
+        """c_in of a convolution with this weight (c, c_in/n, k_h, k_w)."""
+        return weight.shape[1] * self.groups
+
     def maps_each_pixel_to_one(self, weight: Tensor) -> bool:
         """Whether a convolution with this weight (c, c_in/n, k_h, k_w) is a matrix product over pixels."""
         return weight.shape[2:] == (1, 1) and self.stride == (1, 1) and self.padding == (0, 0)

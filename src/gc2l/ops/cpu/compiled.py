@@ -46,7 +46,7 @@ def has_kernel(filters: tuple[int, ...], geometry: Geometry) -> bool:
 
 def can_convolve(x: Tensor, weight: Tensor, coarse_channels: int, geometry: Geometry) -> bool:
     """Whether `convolve` can be used; not for an x of other channels than the weight's, which the framework refuses."""
-    has = has_kernel(weight.shape, geometry) and x.shape[1] == weight.shape[1] * geometry.groups
+    has = has_kernel(weight.shape, geometry) and x.shape[1] == geometry.in_channels(weight)
     has = has and min(geometry.output_size((x.shape[-2], x.shape[-1]), (3, 3))) > 0
     return has and can_use(x, weight, coarse_channels)
 

@@ -51,10 +51,10 @@ def layer_of(x: Tensor, weight: Tensor, geometry: Geometry, coarse_channels: int
     Raises:
         RuntimeError: another number of channels than the filters are for; C would read what is not x's.
     """
-    if x.shape[1] != weight.shape[1] * geometry.groups:
+    if x.shape[1] != geometry.in_channels(weight):
         raise RuntimeError(
             f"x has {x.shape[1]} channels, filters {tuple(weight.shape)} in {geometry.groups} groups are for "
-            f"{weight.shape[1] * geometry.groups}"
+            f"{geometry.in_channels(weight)}"
         )
     kernel, size = (weight.shape[2], weight.shape[3]), (x.shape[2], x.shape[3])
     pairs = (kernel, geometry.stride, geometry.padding, geometry.dilation, geometry.output_size(size, kernel))

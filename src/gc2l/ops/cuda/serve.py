@@ -22,8 +22,8 @@ def obstacle(x: Tensor, weight: Tensor, geometry: Geometry) -> str | None:
         return found
     if x.dtype not in (torch.bfloat16, torch.float16, torch.float32):
         return f"there is none for {x.dtype}"
-    if x.shape[1] != weight.shape[1] * geometry.groups:  # an error, the framework's
-        return f"x has {x.shape[1]} channels, the weights are for {weight.shape[1] * geometry.groups}"
+    if x.shape[1] != geometry.in_channels(weight):  # an error, the framework's
+        return f"x has {x.shape[1]} channels, the weights are for {geometry.in_channels(weight)}"
     size = geometry.output_size((x.shape[2], x.shape[3]), (weight.shape[2], weight.shape[3]))
     if not x.numel() or not weight.numel() or min(size) < 1:
         return "there is nothing to compute"
