@@ -15,9 +15,9 @@ from safetensors.numpy import load
 from gc2l.analysis import RunIndex
 from gc2l.analysis.claims.network_approximation import Approximation, approximate, read_approximations, to_csv
 from gc2l.cells import Cell, Preset, read_presets
-from gc2l.files import read_checked, write_checked
+from gc2l.files import write_checked
 from gc2l.paper import TABLES, reported_rows
-from gc2l.records import RunStore
+from gc2l.records import Record, RunStore, read_final_weights
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -43,29 +43,33 @@ def main() -> int:
     presets, index = read_presets(PRESETS), RunIndex(RunStore(arguments.runs).all())
     known = read_approximations(arguments.output)
     kept: list[Approximation] = []
-    for cell, groups in standard_runs(presets.values(), index):
+    for cell, groups, record in standard_runs(presets.values(), index):
         measured = [one for one in known if (one.preset, one.identity) == (cell.preset, cell.identity)]
         path = arguments.weights / f"{cell.slug}-{cell.identity}.safetensors"
         if measured:
             kept += measured
         elif path.exists():
-            state = load(read_checked(path))
-            kept += approximate(state, groups, preset=cell.preset, identity=cell.identity, seed=cell.seed)
+            try:
+                content = read_final_weights(path, record)
+            except ValueError as error:
+                print(f"{cell.slug} is not measured: {error}")
+                continue
+            kept += approximate(load(content), groups, preset=cell.preset, identity=cell.identity, seed=cell.seed)
             print(path)
     write_checked(arguments.output, to_csv(kept))
     print(f"{arguments.output}: {len({(one.preset, one.identity) for one in kept})} networks")
     return 0
 
 
-def standard_runs(presets: Iterable[Preset], index: RunIndex) -> Iterator[tuple[Cell, list[int]]]:
-    """Every finished SC run of the presets, and the numbers of groups that the paper has in its column."""
+def standard_runs(presets: Iterable[Preset], index: RunIndex) -> Iterator[tuple[Cell, list[int], Record]]:
+    """Every finished SC run of the presets, the numbers of groups that the paper has in its column, and its record."""
     for preset in presets:
         for column in preset.columns:
             rows = [row for table in TABLES for row in reported_rows(table)]
             printed = {row.groups for row in rows if (row.network, row.dataset) == (column.network, column.dataset)}
             for record in index.runs(column, "sc", 1):
                 if record.status == "finished":
-                    yield column.cell("sc", 1, record.seed), sorted(printed - {1})
+                    yield column.cell("sc", 1, record.seed), sorted(printed - {1}), record
 
 
 if __name__ == "__main__":

@@ -1,3 +1,4 @@
+import hashlib
 import importlib
 import sys
 from functools import partial
@@ -87,7 +88,7 @@ def test_by_groups_and_seed():
     assert by_groups(approximated(records), []) == {}
 
 
-def test_the_script_measures_what_is_missing_and_drops_what_has_no_record(tmp_path, monkeypatch):
+def test_the_script_measures_what_is_missing_and_drops_what_has_no_record(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(EXPERIMENTS))
     script = importlib.import_module("approximation")
     monkeypatch.setattr(script, "read_presets", lambda folder: PRESETS)
@@ -109,6 +110,18 @@ def test_the_script_measures_what_is_missing_and_drops_what_has_no_record(tmp_pa
     assert script.main() == 0
     assert read_approximations(output)[:4] == first
     assert {one.seed for one in read_approximations(output)} == {1, 2}
+    # Of weights with a recorded SHA-256, only those are measured.
+    other = hashlib.sha256(save(state(1))).hexdigest()
+    store.save(cells[2], store.find(cells[2]).model_copy(update={"weights_sha256": other}))
+    third = weights / f"{cells[2].slug}-{cells[2].identity}.safetensors"
+    write_checked(third, save(state(2)))
+    assert script.main() == 0
+    assert f"{cells[2].slug} is not measured: {third} is of another run than the record" in capsys.readouterr().out
+    assert {one.seed for one in read_approximations(output)} == {1, 2}
+    write_checked(third, save(state(1)))
+    assert script.main() == 0
+    assert {one.seed for one in read_approximations(output)} == {1, 2, 3}
     store.path(cells[0]).unlink()
+    store.path(cells[2]).unlink()
     assert script.main() == 0
     assert {one.seed for one in read_approximations(output)} == {2}

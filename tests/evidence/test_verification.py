@@ -248,6 +248,7 @@ def test_only_finished_float32_runs_on_a_cpu_are_released(results, finished):
         (None, "it has no record"),
         (record(TRAINED, errors=None), "the run diverged"),
         (mixed, "it ran in bfloat16 on cpu"),
+        (found.model_copy(update={"weights_sha256": "0" * 64}), "is of another run than the record"),
     ):
         with pytest.raises(ValueError, match=message):
             release(TRAINED, wrong, trained, weights)

@@ -93,7 +93,8 @@ def test_the_curve_must_be_whole_and_in_order():
 def test_a_diverged_run_has_a_message_and_no_test_and_may_stop_early():
     fine = Record(**fields(CELL, errors=None) | {"curve": curve(2)})
     assert (fine.test, len(fine.curve)) == (None, 2)
-    for changes in ({"message": None}, {"message": ""}, {"test": Score.from_counts(1, 10)}):
+    outcome = {"test": Score.from_counts(1, 10)}, {"weights_sha256": "0" * 64}
+    for changes in ({"message": None}, {"message": ""}, *outcome):
         with pytest.raises(ValueError, match="a diverged run has"):
             Record(**fields(CELL, errors=None) | changes)
 

@@ -1,3 +1,4 @@
+import hashlib
 import math
 from dataclasses import replace
 
@@ -50,6 +51,7 @@ def test_the_final_weights_give_the_recorded_error(tmp_path):
     run, how = cell(epochs=2), execution(tmp_path)
     record = train(run, how)
     network = build_model(run.model, num_classes=10)
+    assert record.weights_sha256 == hashlib.sha256(weights_path(run, how).read_bytes()).hexdigest()
     network.load_state_dict(load_file(weights_path(run, how)))
     network.eval()
     data = make_data_module(run.data, batch_size=64, seed=run.seed)

@@ -15,7 +15,7 @@ from gc2l.evidence.released import count_test_errors
 from gc2l.files import read_checked
 from gc2l.models import build_model, convert
 from gc2l.models.conversion import Weights
-from gc2l.records import RunStore
+from gc2l.records import RunStore, read_final_weights
 from gc2l.training import Execution, fine_tune, remove_checkpoints, renew_statistics, train
 from gc2l.training.run import weights_path
 
@@ -44,7 +44,7 @@ def trained_network(cell: Cell, store: RunStore, execution: Execution) -> nn.Mod
     """The network of `cell` with the weights that its training left in the scratch folder, or trained now.
 
     Raises:
-        ValueError: the file of weights is not what was written.
+        ValueError: the file of weights is not what was written, or not of the cell's record.
     """
     path = weights_path(cell, execution)
     with store.exclusive(cell, waiting=lambda who: print(f"{cell.slug}: waiting for {who}", file=sys.stderr)):
@@ -52,7 +52,8 @@ def trained_network(cell: Cell, store: RunStore, execution: Execution) -> nn.Mod
             train(cell, execution)
             remove_checkpoints(cell, execution)
     network = build_model(cell.model, dataset_info(cell.data.name).num_classes)
-    network.load_state_dict(load(read_checked(path)))
+    record = store.find(cell)
+    network.load_state_dict(load(read_checked(path) if record is None else read_final_weights(path, record)))
     return network
 
 

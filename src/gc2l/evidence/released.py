@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from gc2l.cells import Cell, DataConfig, ModelConfig, TrainingConfig
 from gc2l.data import dataset_info, make_data_module
-from gc2l.files import read_checked
 from gc2l.models import build_model, compact_state, load_compact_state
-from gc2l.records import Record, WeightsFolder
+from gc2l.records import Record, WeightsFolder, read_final_weights
 
 
 def release(cell: Cell, record: Record | None, trained: Path, weights: WeightsFolder) -> Path:
@@ -28,7 +27,7 @@ def release(cell: Cell, record: Record | None, trained: Path, weights: WeightsFo
 
     Raises:
         ValueError: a run that did not finish, an error count that depends on the device, too large a file, or weights
-            that are not what the training wrote.
+            that are not what the recorded training wrote.
         FileNotFoundError: no weights to release.
     """
     if record is None:
@@ -38,7 +37,7 @@ def release(cell: Cell, record: Record | None, trained: Path, weights: WeightsFo
     if not trained.exists():
         raise FileNotFoundError(f"{trained} is missing: its training left no weights here")
     network = _network(cell)
-    network.load_state_dict(load(read_checked(trained)))
+    network.load_state_dict(load(read_final_weights(trained, record)))
     state = {name: value.contiguous() for name, value in compact_state(network).items()}
     return weights.save(cell, _with_metadata(save(state), _metadata(record)))
 

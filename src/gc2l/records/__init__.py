@@ -10,7 +10,7 @@ from gc2l.records.scaling import LinkTime, RanksTime, ScalingRecord, ShareTime, 
 from gc2l.records.schema import Assignment, Epoch, Execution, Hardware, Parallelism, Rank, Record, Score
 from gc2l.records.store import RunStore, read_record
 from gc2l.records.trials import Trials, TrialsRecord, keep_trials, read_trials
-from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder
+from gc2l.records.weights import WEIGHTS_LIMIT_BYTES, WeightsFolder, read_final_weights
 from gc2l.records.wire import WireCount, WireRecord, read_wire
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "describe_environment",
     "keep_trials",
     "read_coarse_level",
+    "read_final_weights",
     "read_inference",
     "read_record",
     "read_scaling",

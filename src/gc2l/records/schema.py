@@ -182,6 +182,7 @@ class Record(Part):
             older than this count.
         test: the result after the last epoch; None when diverged.
         message: where and how the run diverged; None when finished.
+        weights_sha256: of the file of final weights; None when diverged, and in records older than this field.
         wall_seconds: training and evaluation, summed over all sessions of an interrupted run.
         images_per_second: training images per second of training.
         peak_memory_bytes: the highest memory use, of the accelerator where there is one, else of the process.
@@ -208,6 +209,7 @@ class Record(Part):
     assignment: tuple[Assignment, ...] = ()
     test: Score | None
     message: str | None
+    weights_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     wall_seconds: Amount
     images_per_second: Amount
     peak_memory_bytes: Count
@@ -243,6 +245,8 @@ class Record(Part):
             raise ValueError("a finished run has a test result and no message")
         if self.status == "diverged" and (self.test is not None or not self.message):
             raise ValueError("a diverged run has a message that says how, and no test result")
+        if self.status == "diverged" and self.weights_sha256 is not None:
+            raise ValueError(f"a diverged run has no weights, weights_sha256={self.weights_sha256!r}")
         if self.parameters_per_processor > self.parameters:
             raise ValueError(
                 f"parameters_per_processor={self.parameters_per_processor} exceeds parameters={self.parameters}"

@@ -1,11 +1,12 @@
-"""The released weights on disk: results/weights/<slug>-<identity>.safetensors, and the SHA-256 of each."""
+"""Final weights on disk: the file that a run left, and the released ones with their list of SHA-256."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from gc2l.cells import Cell
-from gc2l.files import SUMS, read_sums, sums_problems, write_atomically, write_sums
+from gc2l.files import SUMS, read_checked, read_sums, sums_problems, write_atomically, write_sums
+from gc2l.records.schema import Record
 
 WEIGHTS_LIMIT_BYTES = 1_000_000
 """Files of this size and above are not released: a repository is cloned with every version of them."""
@@ -13,7 +14,7 @@ WEIGHTS_LIMIT_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class WeightsFolder:
-    """A folder of final weights and their list SHA256SUMS, which `sha256sum --check` reads.
+    """A folder of released weights and their list SHA256SUMS, which `sha256sum --check` reads.
 
     Attributes:
         folder: holds all of them.
@@ -57,3 +58,22 @@ class WeightsFolder:
             if file.stat().st_size >= WEIGHTS_LIMIT_BYTES:
                 problems.append(f"{file} has {file.stat().st_size} bytes, the limit is {WEIGHTS_LIMIT_BYTES}")
         return sorted(problems)
+
+
+def read_final_weights(path: Path, record: Record) -> bytes:
+    """The file that the run of `record` left at `path`, where every run of its cell leaves its own.
+
+    A record older than `Record.weights_sha256` cannot tell its run's file from another's.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged, or of another run.
+    """
+    content = read_checked(path)
+    found = hashlib.sha256(content).hexdigest()
+    if record.weights_sha256 not in (None, found):
+        raise ValueError(
+            f"{path} is of another run than the record: SHA-256 {found}, recorded {record.weights_sha256}; train the "
+            "cell again with --retrain, or bring the file of the recorded run"
+        )
+    return content

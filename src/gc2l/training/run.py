@@ -1,5 +1,6 @@
 """Train one cell from its configuration to its record."""
 
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -116,8 +117,7 @@ def train(
         message = _fit(trainer, module, data, lambda: _newest(folder, cell.identity, resolved, job))
     ranks = () if job is None else describe_ranks(network, traffic.counts, job, resolved.device)
     weights = network.state_dict() if job is None else consolidate(network, job.mesh)
-    if leads and message is None:
-        save_weights(weights, weights_path(cell, execution))
+    sha256 = save_weights(weights, weights_path(cell, execution)) if leads and message is None else None
     seconds = sum(point.seconds for point in module.curve)
     errors = module.test_errors if message is None else None
     return Record(
@@ -135,6 +135,7 @@ def train(
         curve=tuple(module.curve),
         test=None if errors is None else Score.from_counts(errors, data.test_rows),
         message=message,
+        weights_sha256=sha256,
         wall_seconds=module.wall_seconds,
         images_per_second=data.train_rows * len(module.curve) / seconds if seconds else 0.0,
         peak_memory_bytes=peak_memory_bytes(resolved.device),
@@ -150,9 +151,11 @@ def weights_path(cell: Cell, execution: Execution) -> Path:
     return execution.scratch / "weights" / f"{cell.slug}-{cell.identity}.safetensors"
 
 
-def save_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write the state of a network as safetensors, with its SHA-256 beside it."""
-    write_checked(path, save({name: value.contiguous().cpu() for name, value in weights.items()}))
+def save_weights(weights: Mapping[str, Tensor], path: Path) -> str:
+    """Write the state of a network as safetensors, with its SHA-256 beside it, which is returned."""
+    content = save({name: value.contiguous().cpu() for name, value in weights.items()})
+    write_checked(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def _fit(
