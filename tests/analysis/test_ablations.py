@@ -28,6 +28,25 @@ def test_errors_stand_beside_the_reference_with_the_same_n():
     assert "diverged" not in text
 
 
+def on(record, **fields):
+    return record.model_copy(update={"execution": record.execution.model_copy(update=fields)})
+
+
+def test_runs_on_another_device_or_in_another_precision_are_not_paired():
+    reference = [run(CIFAR, "flgc", 4, seed, errors) for seed, errors in ((1, 100), (2, 120), (3, 90))]
+    frozen = [run(CIFAR, "flgc", 4, seed, 110) for seed in (1, 2, 3)]
+    moved = [on(frozen[0], device="cuda"), frozen[1], on(frozen[2], precision="bfloat16")]
+
+    def difference(records):
+        text = ablation_table("The assignment", CIFAR.template, {4: {"FLGC": reference, "frozen": records}}, "FLGC")
+        return cells([line for line in text.splitlines() if line.startswith("|")][-1])[4]
+
+    rows_of_test = reference[0].test.rows
+    assert difference(frozen).startswith(f"+{100 * 20 / 3 / rows_of_test:.2f} ±")
+    assert difference(moved) == f"-{100 * 10 / rows_of_test:.2f} (1)"
+    assert difference(moved[::2]) == "-"
+
+
 def test_moves_are_shares_of_all_channels():
     def learned(seed, moves):
         counts = tuple(

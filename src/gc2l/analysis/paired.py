@@ -1,9 +1,10 @@
 """Runs of several configurations beside a reference, paired by seed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gc2l.analysis.labels import mean_text
 from gc2l.analysis.render import NOTHING
+from gc2l.analysis.selection import seeds_by_execution
 from gc2l.analysis.statistics import mean_interval, paired_difference
 from gc2l.records import Record
 
@@ -12,7 +13,8 @@ HEADERS = ("parameters", "test error in %", "difference in points", "seeds")
 
 NOTE = (
     "± half the 95 % interval over the seeds (Student t); ± 0.00: equal in all seeds, which few test images make "
-    "likely. Differences are paired by seed, to"
+    "likely. Differences are paired by seed, over the seeds in which both runs had the same device and precision; how "
+    "many is added where these are not all. They are taken to"
 )
 """What the cells mean; the reference's name follows."""
 
@@ -24,9 +26,9 @@ def paired_cells(runs: Mapping[str, Sequence[Record]], reference: str) -> dict[s
         runs: the records of each configuration, by label.
         reference: the label of the configuration that the others are compared with.
     """
-    errors = {label: _errors(records) for label, records in runs.items()}
+    finished = {label: {record.seed: record for record in records if record.test} for label, records in runs.items()}
     return {
-        label: _cells(records, errors[label], None if label == reference else errors[reference])
+        label: _cells(records, finished[label], {} if label == reference else finished[reference])
         for label, records in runs.items()
     }
 
@@ -36,22 +38,25 @@ def diverged_count(runs: Mapping[str, Sequence[Record]]) -> int:
     return sum(record.test is None for records in runs.values() for record in records)
 
 
-def _errors(records: Sequence[Record]) -> dict[int, float]:
-    """Test error in percent by seed, of the runs that did not diverge."""
-    return {record.seed: record.test.error_percent for record in records if record.test is not None}
-
-
 def _cells(
-    records: Sequence[Record], errors: Mapping[int, float], others: Mapping[int, float] | None
+    records: Sequence[Record], finished: Mapping[int, Record], others: Mapping[int, Record]
 ) -> tuple[str, str, str, str]:
     if not records:
         return NOTHING, NOTHING, NOTHING, "0"
-    shared = sorted(errors.keys() & others.keys()) if others else []
-    return (
-        f"{records[0].parameters:,}",
-        mean_text(mean_interval(list(errors.values()))) if errors else NOTHING,
-        mean_text(paired_difference([errors[s] for s in shared], [others[s] for s in shared]), sign="+")
-        if others and shared
-        else NOTHING,
-        f"{len(errors)}",
-    )
+    errors = mean_text(mean_interval(_errors(finished.values()))) if finished else NOTHING
+    return f"{records[0].parameters:,}", errors, _difference(finished, others), f"{len(finished)}"
+
+
+def _difference(finished: Mapping[int, Record], others: Mapping[int, Record]) -> str:
+    shared = sorted(finished.keys() & others.keys())
+    pairs = [(finished[seed], others[seed]) for seed in shared]
+    alike = [pair for pair in pairs if len(seeds_by_execution(pair)) == 1]
+    if not alike:
+        return NOTHING
+    text = mean_text(paired_difference(*map(_errors, zip(*alike, strict=True))), sign="+")
+    return text if len(alike) == len(pairs) else f"{text} ({len(alike)})"
+
+
+def _errors(records: Iterable[Record]) -> list[float]:
+    """Test errors in percent, of runs that did not diverge."""
+    return [record.test.error_percent for record in records if record.test is not None]
