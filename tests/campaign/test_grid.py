@@ -158,15 +158,20 @@ def test_jobs_divide_the_cores_unless_threads_are_asked_for(
     assert len(processes.started) <= (3 if jobs == "auto" else jobs)
 
 
-def test_a_cell_that_was_stopped_continues_with_the_threads_that_it_began_with(
-    processes, trained, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(grid, "cores", lambda: 8)
+@pytest.mark.parametrize(("jobs", "threads"), [(4, 2), ("auto", 1)])
+def test_all_cells_of_a_grid_have_the_same_threads(jobs, threads, processes, trained, tmp_path, monkeypatch):
+    for module in (grid, machine):
+        monkeypatch.setattr(module, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "free_memory", lambda device: 100 * 2**30)
     how = Execution(device="cpu", wandb="disabled", scratch=tmp_path)
-    for missing in (CELLS, CELLS[:2], CELLS[:1]):
+    cells = [replace(CELLS[0], seed=seed) for seed in range(1, 9)]
+    for known in (0, 5, 7):
+        store = RunStore(tmp_path / f"{known}")
+        for known_cell in cells[:known]:
+            store.save(known_cell, samples.record(known_cell))
         processes.started.clear()
-        run_missing(missing, RunStore(tmp_path / f"{len(missing)}"), how, jobs=4)
-        assert {process.execution.threads for process in processes.started} == {2}
+        run_missing(cells, store, how, jobs=jobs)
+        assert {process.execution.threads for process in processes.started} == {threads}
 
 
 def test_an_execution_that_the_machine_has_not_is_refused_at_once(processes, trained, tmp_path):

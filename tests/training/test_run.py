@@ -1,5 +1,6 @@
 import hashlib
 import math
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from small_run import cell, execution, stop_in_epoch
 
 from gc2l.data import make_data_module
 from gc2l.models import build_model
+from gc2l.records import describe_environment
 from gc2l.training import ImageClassifier, progress, train
 from gc2l.training.run import weights_path
 from gc2l.variants import VARIANTS
@@ -112,6 +114,31 @@ def test_a_run_does_not_go_on_in_another_precision(tmp_path):
         train(run, replace(how, precision="bfloat16"))
     assert sorted(folder.iterdir()) == kept
     assert _losses(train(run, how)) == _losses(train(run, execution(tmp_path / "whole")))
+
+
+def test_a_run_goes_on_with_the_threads_that_it_began_with(tmp_path):
+    run, how = cell(), execution(tmp_path, threads=2)
+    stop_in_epoch(2, run, how)
+    with pytest.warns(UserWarning, match=f"{run.identity}: the run continues with .* 2 in place of 1"):
+        resumed = train(run, replace(how, threads=1))
+    assert resumed.execution.threads == 2
+    assert _losses(resumed) == _losses(train(run, execution(tmp_path / "whole", threads=2)))
+
+
+def test_a_run_of_two_commits_counts_as_of_code_that_differs_from_its_commit(tmp_path, monkeypatch):
+    run, how = cell(), execution(tmp_path)
+    here = describe_environment()
+    monkeypatch.setattr("gc2l.training.run.describe_environment", lambda **_: replace(here, commit="a", dirty=False))
+    stop_in_epoch(1, run, how)
+    stop_in_epoch(2, run, how)
+    folder = tmp_path / "checkpoints" / run.identity
+    shutil.copytree(folder, tmp_path / "copy")
+    assert train(run, how).dirty is False
+    monkeypatch.setattr("gc2l.training.run.describe_environment", lambda **_: replace(here, commit="b", dirty=False))
+    shutil.rmtree(folder)
+    shutil.copytree(tmp_path / "copy", folder)
+    record = train(run, how)
+    assert (record.commit, record.dirty) == ("b", True)
 
 
 def test_an_unreadable_checkpoint_is_named_kept_and_passed_over(tmp_path, monkeypatch):

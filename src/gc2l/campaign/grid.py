@@ -59,13 +59,13 @@ def run_missing(
     display.line(f"{len(cells) - len(missing)} of {len(cells)} cells have a record, {len(missing)} to train")
     if not missing:
         return []
-    at_once = automatic_jobs(missing, store, execution.resolved_device()) if jobs == "auto" else jobs
+    # By all cells, not by those that are missing, so that those trained later have the same threads.
+    at_once = automatic_jobs(cells, store, execution.resolved_device()) if jobs == "auto" else jobs
     execution = replace(execution, progress=False)
     if at_once > 1:
-        # Also where fewer cells are missing: a cell that was stopped continues with the threads that it began with.
         threads = execution.threads or max(1, cores() // at_once)
         execution = replace(execution, threads=threads)
-        display.line(f"{at_once} at once, {threads} CPU thread{'s' if threads > 1 else ''} each")
+        display.line(f"{min(at_once, len(missing))} at once, {threads} CPU thread{'s' if threads > 1 else ''} each")
     with display.showing():
         return _Grid(missing, store, execution, display).run(at_once)
 

@@ -168,7 +168,7 @@ class Record(Part):
         seed: the configuration's seed.
         status: "diverged" when the loss stopped being finite; such a run has no test result.
         commit: the commit of the code, "unknown" outside a checkout.
-        dirty: whether the code differed from that commit, or the commit is unknown.
+        dirty: whether the code differed from that commit, in any session of the run, or the commit is unknown.
         versions: of Python and of the packages that decide a result.
         hardware: the machine.
         execution: how it was used.

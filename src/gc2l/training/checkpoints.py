@@ -3,6 +3,7 @@
 import shutil
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,30 @@ import torch
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
 
-from gc2l import records
 from gc2l.cells import Cell
 from gc2l.files import check_file, checksum_path, new_checked_file
 from gc2l.parallel import check_sharded, read_progress
 from gc2l.training.execution import Execution
 
 _CELL = "cell"  # whose checkpoint it is
-_EXECUTION = "execution"  # its device and precision
+_MADE = "made"  # the fields of `Made`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """How a run is made; all its sessions share the first three.
+
+    Attributes:
+        device, precision, threads: as in the record of the run; its numbers depend on them.
+        commit: of the code of the newest session.
+        dirty: whether the code of any session differed from that commit, or the commit is unknown.
+    """
+
+    device: str
+    precision: str
+    threads: int
+    commit: str
+    dirty: bool
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -36,17 +53,17 @@ class EpochCheckpoint(Checkpoint):
     Args:
         folder: of the checkpoints of one run.
         identity: of the cell, kept in each checkpoint.
-        execution: the choices in effect, of which device and precision are kept.
+        made: how the run is made, kept in each checkpoint.
     """
 
-    def __init__(self, folder: Path, identity: str, execution: records.Execution) -> None:
+    def __init__(self, folder: Path, identity: str, made: Made) -> None:
         super().__init__()
-        self.folder, self.identity, self.execution = folder, identity, execution
+        self.folder, self.identity, self.made = folder, identity, made
 
     def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict) -> None:
         """Say whose it is, and how it was made."""
         checkpoint[_CELL] = self.identity
-        checkpoint[_EXECUTION] = [self.execution.device, self.execution.precision]
+        checkpoint[_MADE] = asdict(self.made)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save; Lightning calls checkpoint callbacks after the module has completed the epoch's results."""
@@ -83,20 +100,33 @@ def remove_recorded_checkpoints(cell: Cell, execution: Execution, curve: Sequenc
                 shutil.rmtree(folder)
 
 
-def check_execution(path: Path, execution: records.Execution) -> None:
-    """Check that the run of a checkpoint can go on: its record names one device and one precision.
+def continued(path: Path, now: Made) -> Made:
+    """How the run of the checkpoint `path` goes on in the session `now`.
+
+    It keeps the threads that it began with, whatever this session was told: they decide how sums are rounded, so the
+    run ends as if it had not been stopped. Code of two commits is marked as code that differs from its commit.
 
     Raises:
-        ValueError: the checkpoint was made with others.
+        ValueError: the checkpoint was made on another kind of device or in another precision; the record of the run
+            names one of each.
     """
-    made = _content(path).get(_EXECUTION)
-    if made not in (None, [execution.device, execution.precision]):
-        device, precision = made
+    content = _content(path).get(_MADE)
+    if content is None:  # of an older version
+        return now
+    begun = Made(**content)
+    if (begun.device, begun.precision) != (now.device, now.precision):
         raise ValueError(
-            f"the checkpoint {path} was made on {device} in {precision}, this run is on {execution.device} in "
-            f"{execution.precision}: continue with --execution.device {device} --execution.precision {precision}, "
-            f"or remove {path.parent} to start anew"
+            f"the checkpoint {path} was made on {begun.device} in {begun.precision}, this run is on {now.device} in "
+            f"{now.precision}: continue with --execution.device {begun.device} --execution.precision "
+            f"{begun.precision}, or remove {path.parent} to start anew"
         )
+    if begun.threads != now.threads:
+        warnings.warn(
+            f"{path.parent}: the run continues with the threads that it began with, {begun.threads} in place of "
+            f"{now.threads}, because its numbers depend on them; remove the folder to start anew",
+            stacklevel=2,
+        )
+    return replace(now, threads=begun.threads, dirty=now.dirty or begun.dirty or begun.commit != now.commit)
 
 
 def newest_readable(folder: Path, identity: str) -> Path | None:

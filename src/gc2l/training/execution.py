@@ -36,7 +36,8 @@ class Execution:
             kernel by kernel. Not yet tried on a GPU.
         channels_last: whether images and weights are stored channels last; by default they are.
         threads: CPU threads, by default as many as torch takes, one a core unless $OMP_NUM_THREADS says otherwise.
-            Sums are rounded in another order with another number, so the record names it.
+            Sums are rounded in another order with another number, so the record names it, and a run that was stopped
+            keeps the number that it began with.
         wandb: "auto" uploads to Weights & Biases when a key is configured and logs offline otherwise.
         scratch: folder of checkpoints, CSV logs and offline W&B runs.
         progress: whether to show a progress bar (only on a terminal).

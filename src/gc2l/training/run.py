@@ -13,7 +13,6 @@ from pytorch_lightning.trainer.states import TrainerStatus
 from safetensors.torch import save
 from torch import Tensor
 
-from gc2l import records
 from gc2l.cells import Cell
 from gc2l.data import dataset_info, make_data_module
 from gc2l.files import write_checked
@@ -26,8 +25,9 @@ from gc2l.training.channel_parallel import OwnSigterm, StepTraffic, describe_ran
 from gc2l.training.checkpoints import (
     AtomicCheckpointIO,
     EpochCheckpoint,
-    check_execution,
+    Made,
     checkpoint_folder,
+    continued,
     newest_readable,
 )
 from gc2l.training.classifier import DivergedError, ImageClassifier
@@ -76,6 +76,18 @@ def train(
     parameters = count_parameters(network, groups=cell.model.groups)
     data.prepare_data()
     data.setup("fit")
+    folder = checkpoint_folder(cell, execution, sharded=job is not None)
+    made = Made(
+        device=resolved.device,
+        precision=resolved.precision,
+        threads=resolved.threads,
+        commit=environment.commit,
+        dirty=environment.dirty,
+    )
+    checkpoint = _newest(folder, cell.identity, job)
+    if checkpoint is not None:
+        made = continued(checkpoint, made)
+        resolved = resolved.model_copy(update={"threads": made.threads})
     torch.set_num_threads(resolved.threads)
     if resolved.device == "cpu":
         keep_freed_memory()
@@ -89,10 +101,9 @@ def train(
         cuda_graphs=resolved.cuda_graphs,
         job=job,
     )
-    folder = checkpoint_folder(cell, execution, sharded=job is not None)
     leads = job is None or job.rank == 0
     traffic = StepTraffic()
-    callbacks: list[pl.Callback] = [monitor := AssignmentMonitor(), EpochCheckpoint(folder, cell.identity, resolved)]
+    callbacks: list[pl.Callback] = [monitor := AssignmentMonitor(), EpochCheckpoint(folder, cell.identity, made)]
     if job is not None:
         callbacks += [traffic, OwnSigterm()]
     if on_progress is not None:
@@ -114,7 +125,7 @@ def train(
     )
     reset_peak_memory(resolved.device)
     with advise_on_memory(cell.training.batch_size, resolved.device):
-        message = _fit(trainer, module, data, lambda: _newest(folder, cell.identity, resolved, job))
+        message = _fit(trainer, module, data, checkpoint)
     ranks = () if job is None else describe_ranks(network, traffic.counts, job, resolved.device)
     weights = network.state_dict() if job is None else consolidate(network, job.mesh)
     sha256 = save_weights(weights, weights_path(cell, execution)) if leads and message is None else None
@@ -126,7 +137,7 @@ def train(
         identity=cell.identity,
         seed=cell.seed,
         status="finished" if message is None else "diverged",
-        **vars(environment),
+        **vars(environment) | {"dirty": made.dirty},
         execution=resolved.model_copy(update={"cuda_graphs": module.captured}),
         parallel=None if job is None else Parallelism(overlap=job.overlap, ranks=ranks),
         data_fingerprint=data.fingerprint,
@@ -159,12 +170,12 @@ def save_weights(weights: Mapping[str, Tensor], path: Path) -> str:
 
 
 def _fit(
-    trainer: pl.Trainer, module: ImageClassifier, data: pl.LightningDataModule, checkpoint: Callable[[], Path | None]
+    trainer: pl.Trainer, module: ImageClassifier, data: pl.LightningDataModule, checkpoint: Path | None
 ) -> str | None:
     """Train, and close the loggers; returns why the run diverged, None when it finished."""
     status: Status = "failed"
     try:
-        trainer.fit(module, data, ckpt_path=checkpoint())
+        trainer.fit(module, data, ckpt_path=checkpoint)
         status = "stopped" if trainer.state.status == TrainerStatus.INTERRUPTED else "finished"
     except DivergedError as error:
         status = "diverged"
@@ -178,8 +189,6 @@ def _fit(
     return None
 
 
-def _newest(folder: Path, identity: str, execution: records.Execution, job: Job | None) -> Path | None:
+def _newest(folder: Path, identity: str, job: Job | None) -> Path | None:
     path = newest_readable(folder, identity) if job is None or job.rank == 0 else None
-    if path is not None:
-        check_execution(path, execution)
     return path if job is None else job.agree(path)
