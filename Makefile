@@ -67,7 +67,7 @@ ablations: $(READY) ## Change the coarse level of GC-2L and the assignment of FL
 
 .PHONY: conversion
 conversion: $(READY) ## Convert trained networks with the nearest and with fresh weights: results/beyond/conversion.md
-	@$(RUN) experiments/conversion.py $(RUNS) --output $(RESULTS)/beyond/conversion.md $(ARGS)
+	@$(RUN) experiments/conversion.py $(RUNS) --scratch $(SCRATCH) --output $(RESULTS)/beyond $(ARGS)
 
 .PHONY: coarse
 coarse: $(READY) ## What the coarse level of the released networks does, on the test images: results/coarse_level.json

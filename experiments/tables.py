@@ -8,8 +8,14 @@ from gc2l.campaign.script import run_script
 import tyro
 
 from gc2l.cells import read_presets
-from gc2l.evidence.publish import publish_coarse_level, publish_inference, publish_table, publish_table2
-from gc2l.records import RunStore, read_coarse_level, read_inference, read_scaling
+from gc2l.evidence.publish import (
+    publish_coarse_level,
+    publish_conversion,
+    publish_inference,
+    publish_table,
+    publish_table2,
+)
+from gc2l.records import RunStore, read_coarse_level, read_conversion, read_inference, read_scaling
 
 PRESETS = Path(__file__).parent / "presets"
 TABLES = ("table1", "table3", "table4")
@@ -44,6 +50,8 @@ def main() -> int:
         print(publish_inference(inference, arguments.output, arguments.figures))
     if coarse := read_coarse_level(arguments.measured / "coarse_level.json"):
         print(publish_coarse_level(coarse, arguments.output, arguments.figures))
+    if conversion := read_conversion(arguments.measured / "beyond/conversion.json"):
+        print(publish_conversion(conversion, arguments.measured / "beyond"))
     return 0
 
 

@@ -2,8 +2,8 @@
 
 Records and measurements: the SHA-256 written beside each. Records: schema, configuration hash, curve, file name.
 Networks: the counted parameters. Presets: they still contain these runs. Images: the fingerprint, if the images are on
-this machine. Tables: they follow from the records. Released weights: SHA-256, and the number of test errors, which must
-be the record's.
+this machine. Tables 1 to 4 and the pages of measurements: they follow from the records. Released weights: SHA-256, and
+the number of test errors, which must be the record's. Claims, ablations and figures are not checked.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,8 @@ from gc2l.campaign.script import run_script
 import tyro
 
 from gc2l.cells import DataConfig, read_presets
-from gc2l.evidence.verification import check_files, measured_files, verify
+from gc2l.evidence.publish import measurement_pages
+from gc2l.evidence.verification import check_files, check_pages, measured_files, verify
 from gc2l.records import RunStore, WeightsFolder, read_scaling
 
 PRESETS = Path(__file__).parent / "presets"
@@ -47,8 +48,9 @@ def main() -> int:
     wrong = 0
     measured = check_files(measured_files(arguments.measured))
     scaling = [] if measured.failures else read_scaling(arguments.measured / "table2")
+    pages = {} if measured.failures else measurement_pages(arguments.measured, arguments.tables)
     checks = verify(read_presets(PRESETS), store, arguments.tables, weights, arguments.data_root, scaling)
-    for check in chain([measured], checks):
+    for check in chain([measured, check_pages(pages)], checks):
         print(check, flush=True)
         wrong += len(check.failures)
     print("everything that was checked is right" if wrong == 0 else f"{wrong} WRONG")

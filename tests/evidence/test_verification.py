@@ -15,9 +15,17 @@ from small_run import cell, execution
 
 from gc2l.campaign.run import run_cell
 from gc2l.cells import Cell, DataConfig, read_presets
-from gc2l.evidence.publish import publish_table
+from gc2l.evidence.publish import measurement_pages, publish_table
 from gc2l.evidence.released import release, trained_network
-from gc2l.evidence.verification import check_data, check_files, check_tables, measured_files, read_runs, verify
+from gc2l.evidence.verification import (
+    check_data,
+    check_files,
+    check_pages,
+    check_tables,
+    measured_files,
+    read_runs,
+    verify,
+)
 from gc2l.files import checksum_path, write_checked
 from gc2l.records import Record, RunStore, WeightsFolder
 from gc2l.training.run import weights_path
@@ -161,6 +169,21 @@ def test_an_altered_measurement_fails(tmp_path):
     ]
 
 
+def test_every_checked_measurement_and_its_page_is_verified(tmp_path):
+    results = REPOSITORY / "results"
+    expected = {path for path in results.rglob("*.sha256") if not {"runs", "weights"} & set(path.parts)}
+    assert {checksum_path(path) for path in measured_files(results)} == expected
+    pages = measurement_pages(results, results / "tables")
+    assert {path.name for path in pages} == {"inference.md", "coarse_level.md", "conversion.md"}
+    copies = {tmp_path / path.name: text for path, text in pages.items()}
+    for path, text in copies.items():
+        path.write_text(text)
+    assert (check_pages(copies).passed, check_pages(copies).failures) == (3, ())
+    page = tmp_path / "conversion.md"
+    page.write_text(page.read_text().replace("GC-2L", "GC-3L"))
+    assert check_pages(copies).failures == (f"{page} is not what was measured; refresh with: make tables",)
+
+
 def test_a_wrong_number_of_errors_fails(results):
     def fewer(content):
         errors = content["test"]["errors"] - 1
@@ -271,7 +294,7 @@ def test_the_scripts(results, tmp_path, monkeypatch, capsys):
     flags = [f"--{name}={tmp_path / name}" for name in ("runs", "tables", "weights")] + [f"--measured={tmp_path}"]
     status, out = run("verify", *flags)
     assert status == 0
-    assert len(out.splitlines()) == 8 and out.endswith("everything that was checked is right\n")
+    assert len(out.splitlines()) == 9 and out.endswith("everything that was checked is right\n")
     weights.path(TRAINED).unlink()
     status, out = run("verify", *flags)
     assert status == 1

@@ -163,13 +163,13 @@ def test_trained_networks_are_converted_and_tuned(run_script, tmp_path, monkeypa
     conversion = importlib.import_module("conversion")
     monkeypatch.setattr(conversion, "PRESETS", tmp_path / "presets")
     monkeypatch.setattr(conversion, "CONVERSIONS", {"GC-2L, m = 4": ("gc2l", {"coarse_channels": 4})})
-    assert conversion.main(preset="tiny", groups=2, seeds=2, output=tmp_path / "conversion.md") == 0
+    assert conversion.main(preset="tiny", groups=2, seeds=2, output=tmp_path / "beyond") == 0
     weights = min((tmp_path / ".scratch/weights").glob("*.safetensors"))
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ValueError, match=f"{weights.name} is not what was written"):
-        conversion.main(preset="tiny", groups=2, seeds=2, output=tmp_path / "other.md")
-    written = (tmp_path / "conversion.md").read_text()
+        conversion.main(preset="tiny", groups=2, seeds=2, output=tmp_path / "other")
+    written = (tmp_path / "beyond/conversion.md").read_text()
     assert written.strip() == capsys.readouterr().out.strip()
     nearest, fresh = ([cell.strip() for cell in row.split("|")[1:-1]] for row in written.splitlines()[-2:])
     assert nearest[:2] == ["GC-2L, m = 4", "nearest"] and fresh[:2] == ["GC-2L, m = 4", "fresh"]

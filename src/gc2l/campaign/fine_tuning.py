@@ -15,7 +15,7 @@ from gc2l.evidence.released import count_test_errors
 from gc2l.files import read_checked
 from gc2l.models import build_model, convert
 from gc2l.models.conversion import Weights
-from gc2l.records import RunStore, read_final_weights
+from gc2l.records import RunStore
 from gc2l.training import Execution, fine_tune, remove_checkpoints, renew_statistics, train
 from gc2l.training.run import weights_path
 
@@ -25,7 +25,7 @@ LEARNING_RATE = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """Test errors in percent.
+    """Numbers of wrong answers on the test images.
 
     Attributes:
         trained: of the network before.
@@ -34,17 +34,17 @@ class Converted:
         tuned: after the epoch of training that follows.
     """
 
-    trained: float
-    converted: float
-    renewed: float
-    tuned: float
+    trained: int
+    converted: int
+    renewed: int
+    tuned: int
 
 
 def trained_network(cell: Cell, store: RunStore, execution: Execution) -> nn.Module:
     """The network of `cell` with the weights that its training left in the scratch folder, or trained now.
 
     Raises:
-        ValueError: the file of weights is not what was written, or not of the cell's record.
+        ValueError: the file of weights is not what was written.
     """
     path = weights_path(cell, execution)
     with store.exclusive(cell, waiting=lambda who: print(f"{cell.slug}: waiting for {who}", file=sys.stderr)):
@@ -52,8 +52,7 @@ def trained_network(cell: Cell, store: RunStore, execution: Execution) -> nn.Mod
             train(cell, execution)
             remove_checkpoints(cell, execution)
     network = build_model(cell.model, dataset_info(cell.data.name).num_classes)
-    record = store.find(cell)
-    network.load_state_dict(load(read_checked(path) if record is None else read_final_weights(path, record)))
+    network.load_state_dict(load(read_checked(path)))
     return network
 
 
@@ -63,15 +62,14 @@ def convert_and_tune(
     """Convert a copy of the trained `network` of `cell`, and train it for one epoch with the cell's seed."""
     torch.manual_seed(cell.seed)
     converted = convert(copy.deepcopy(network), variant, groups, weights=weights, **options)
-    before, at_once = error_percent(network, cell), error_percent(converted, cell)
+    before, at_once = _errors(network, cell), _errors(converted, cell)
     renew_statistics(converted, cell)
-    renewed = error_percent(converted, cell)
+    renewed = _errors(converted, cell)
     epoch = replace(cell.training, epochs=1, learning_rate=LEARNING_RATE, schedule="one_cycle")
     fine_tune(converted, replace(cell, training=epoch))
-    return Converted(trained=before, converted=at_once, renewed=renewed, tuned=error_percent(converted, cell))
+    return Converted(trained=before, converted=at_once, renewed=renewed, tuned=_errors(converted, cell))
 
 
-def error_percent(network: nn.Module, cell: Cell) -> float:
-    """The error of `network` on the test images of `cell`."""
-    errors, rows = count_test_errors(network.eval(), cell)
-    return 100 * errors / rows
+def _errors(network: nn.Module, cell: Cell) -> int:
+    errors, _ = count_test_errors(network.eval(), cell)
+    return errors

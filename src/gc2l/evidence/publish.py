@@ -5,6 +5,7 @@ from pathlib import Path
 
 from gc2l.analysis import FORMATS, comparison_table, to_terminal
 from gc2l.analysis.coarse_level import coarse_level_tables
+from gc2l.analysis.conversion import conversion_page
 from gc2l.analysis.figures import FILE_FORMATS, to_bytes
 from gc2l.analysis.figures.coarse_level import coarse_level
 from gc2l.analysis.figures.inference import inference_against_groups
@@ -14,7 +15,17 @@ from gc2l.analysis.scaling.figure import speedup_against_groups
 from gc2l.cells import Preset
 from gc2l.models import paper_parameter_counts
 from gc2l.paper import reported_rows
-from gc2l.records import CoarseLevelRecord, InferenceRecord, RunStore, ScalingRecord, write_atomically
+from gc2l.records import (
+    CoarseLevelRecord,
+    ConversionRecord,
+    InferenceRecord,
+    RunStore,
+    ScalingRecord,
+    read_coarse_level,
+    read_conversion,
+    read_inference,
+    write_atomically,
+)
 
 
 def publish_table(table: str, presets: Mapping[str, Preset], store: RunStore, folder: Path) -> str:
@@ -47,19 +58,51 @@ def publish_table2(records: Sequence[ScalingRecord], folder: Path, figures: Path
 
 
 def publish_inference(record: InferenceRecord, folder: Path, figures: Path) -> str:
-    """Write what was measured of inference to folder/inference.md and its figure, and return it for the terminal."""
-    text = inference_tables(record)
-    write_atomically(folder / "inference.md", _as_page("Inference of one image on the CPU", record.commit, text))
+    """Write what was measured of inference to folder/inference.md and its figure, and return the page."""
+    write_atomically(folder / "inference.md", page := _inference_page(record))
     write_atomically(figures / "inference_vs_groups.svg", to_bytes(inference_against_groups(record), "svg"))
-    return text
+    return page
 
 
 def publish_coarse_level(record: CoarseLevelRecord, folder: Path, figures: Path) -> str:
-    """Write what was measured of the coarse level to folder/coarse_level.md and its figure, and return it."""
-    text = coarse_level_tables(record)
-    write_atomically(folder / "coarse_level.md", _as_page("The coarse level of trained networks", record.commit, text))
+    """Write what was measured of the coarse level to folder/coarse_level.md and its figure, and return the page."""
+    write_atomically(folder / "coarse_level.md", page := _coarse_level_page(record))
     write_atomically(figures / "coarse_level.svg", to_bytes(coarse_level(record), "svg"))
-    return text
+    return page
+
+
+def publish_conversion(record: ConversionRecord, folder: Path) -> str:
+    """Write what was measured of conversions to folder/conversion.md and return the page."""
+    write_atomically(folder / "conversion.md", page := conversion_page(record))
+    return page
+
+
+def measurement_pages(measured: Path, tables: Path) -> dict[Path, str]:
+    """What the pages of the measurements that there are should say, by path.
+
+    Args:
+        measured: folder of the results.
+        tables: folder of the tables.
+
+    Raises:
+        ValueError: a measurement that cannot be read.
+    """
+    pages = {}
+    if inference := read_inference(measured / "inference.json"):
+        pages[tables / "inference.md"] = _inference_page(inference)
+    if coarse := read_coarse_level(measured / "coarse_level.json"):
+        pages[tables / "coarse_level.md"] = _coarse_level_page(coarse)
+    if conversion := read_conversion(measured / "beyond/conversion.json"):
+        pages[measured / "beyond/conversion.md"] = conversion_page(conversion)
+    return pages
+
+
+def _inference_page(record: InferenceRecord) -> str:
+    return _as_page("Inference of one image on the CPU", record.commit, inference_tables(record))
+
+
+def _coarse_level_page(record: CoarseLevelRecord) -> str:
+    return _as_page("The coarse level of trained networks", record.commit, coarse_level_tables(record))
 
 
 def _as_page(title: str, commit: str, text: str) -> str:

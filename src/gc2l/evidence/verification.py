@@ -125,9 +125,10 @@ def check_data(runs: Iterable[Run]) -> Check:
 
 def measured_files(folder: Path) -> list[Path]:
     """What was measured and is no run, below the folder of the results."""
-    names = ("approximation.csv", "faults.json", "wire.json")
+    names = ("approximation.csv", "coarse_level.json", "faults.json", "inference.json", "wire.json")
     single = [path for path in (folder / name for name in names) if path.exists()]
-    return [*single, *sorted(folder.glob("bench/*.json")), *sorted(folder.glob("table2/*.json"))]
+    folders = ("beyond", "bench", "table2")
+    return [*single, *(path for name in folders for path in sorted(folder.glob(f"{name}/*.json")))]
 
 
 def check_files(paths: Iterable[Path]) -> Check:
@@ -140,6 +141,13 @@ def check_files(paths: Iterable[Path]) -> Check:
         except DamagedError as error:
             failures.append(str(error))
     return Check(name="measurements", passed=passed, failures=tuple(failures))
+
+
+def check_pages(pages: Mapping[Path, str]) -> Check:
+    """Compare what is written of the measurements, by path, with what they give now."""
+    wrong = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    failures = tuple(f"{path} is not what was measured; refresh with: make tables" for path in wrong)
+    return Check(name="pages of measurements", passed=len(pages) - len(wrong), failures=failures)
 
 
 def check_tables(

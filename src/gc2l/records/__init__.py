@@ -2,6 +2,7 @@
 
 from gc2l.files import write_atomically
 from gc2l.records.coarse_level import CoarseLayer, CoarseLevelRecord, CoarseNetwork, read_coarse_level
+from gc2l.records.conversion import ConversionRecord, read_conversion
 from gc2l.records.environment import Environment, describe_environment
 from gc2l.records.inference import InferenceRecord, InferenceTime, Refusal, read_inference
 from gc2l.records.interval import CONFIDENCE, Interval, wilson_interval
@@ -20,6 +21,7 @@ __all__ = [
     "CoarseLayer",
     "CoarseLevelRecord",
     "CoarseNetwork",
+    "ConversionRecord",
     "Environment",
     "Epoch",
     "Execution",
@@ -49,6 +51,7 @@ __all__ = [
     "describe_environment",
     "keep_trials",
     "read_coarse_level",
+    "read_conversion",
     "read_final_weights",
     "read_inference",
     "read_record",

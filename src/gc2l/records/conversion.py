@@ -1,0 +1,62 @@
+"""The record of trained networks that were converted to group convolutions."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gc2l.records.measurement import Measurement, read_measurement
+from gc2l.records.schema import Count, Name, Part, Positive
+
+
+class Conversion(Part):
+    """One network, converted in one way.
+
+    Attributes:
+        convolution: what its convolutions became, as the table names it.
+        weights: those that the conversion gave them.
+        seed: of the network's training.
+        trained: wrong answers of the network before.
+        converted: right after its conversion.
+        renewed: with the statistics of its batch norms measured anew.
+        tuned: after the epoch of training that follows.
+    """
+
+    convolution: Name
+    weights: Literal["nearest", "fresh"]
+    seed: Count
+    trained: Count
+    converted: Count
+    renewed: Count
+    tuned: Count
+
+
+class ConversionRecord(Measurement):
+    """All conversions of one preset's standard network.
+
+    Attributes:
+        schema_version: of this format.
+        preset: its first column's standard network was converted.
+        epochs: for which the network was trained.
+        groups: n.
+        learning_rate: the peak rate of the epoch that follows.
+        images: of the test set.
+        conversions: one for each way and seed.
+    """
+
+    schema_version: Literal[1] = 1
+    preset: Annotated[Name, Field(min_length=1)]
+    epochs: Positive
+    groups: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    images: Positive
+    conversions: tuple[Conversion, ...]
+
+
+def read_conversion(path: Path) -> ConversionRecord | None:
+    """The record in `path`; None when there is none.
+
+    Raises:
+        ValueError: no valid record.
+    """
+    return read_measurement(ConversionRecord, path) if path.exists() else None
