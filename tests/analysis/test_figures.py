@@ -87,10 +87,28 @@ def test_the_slopes_drawn_and_written_are_those_of_another_least_squares(variant
     label = VARIANTS[variant].label
     line = lines(axes)[f"fit {label}"]
     np.testing.assert_allclose(line.get_ydata(), slope * np.log2(line.get_xdata()) + intercept, rtol=1e-12)
-    residuals = y - slope * x - intercept
-    half = stats.t.ppf(0.975, 10) * np.sqrt(residuals @ residuals / 10 / ((x - x.mean()) ** 2).sum())
+    of_seeds = [np.polyfit([1, 2, 3, 4], y.reshape(4, 3)[:, seed], 1)[0] for seed in range(3)]
+    half = stats.t.ppf(0.975, 2) * np.std(of_seeds, ddof=1) / np.sqrt(3)
     expected = f"{label}  {slope:.2f} [{slope - half:.2f}, {slope + half:.2f}]".replace("-0.", "\N{MINUS SIGN}0.")
     assert expected in legend_texts(axes)
+
+
+def test_one_seeds_slope_has_the_interval_of_its_line():
+    x, y = np.array([(np.log2(n), errors_of("gc", n, 1) / 100) for n in (2, 4, 8, 16)]).T
+    records = [record(CIFAR.cell("gc", n, 1), errors=errors_of("gc", n, 1)) for n in (2, 4, 8, 16)]
+    line = stats.linregress(x, y)
+    half = stats.t.ppf(0.975, 2) * line.stderr
+    expected = f"GC  {line.slope:.2f} [{line.slope - half:.2f}, {line.slope + half:.2f}]"
+    assert legend_texts(drawn_from("fig5_error_vs_groups", records).axes[3]) == [expected]
+
+
+def test_a_seed_that_lacks_an_n_has_no_part_in_the_slope():
+    whole = [record(CIFAR.cell("gc", n, seed), errors=500 + 50 * n * seed) for n in (2, 4, 8) for seed in (1, 2)]
+    more = [record(CIFAR.cell("gc", 2, 3), errors=9000), record(CIFAR.cell("gc", 8, 3), errors=None)]
+    drawings = [drawn_from("fig5_error_vs_groups", runs).axes[3] for runs in (whole, whole + more)]
+    first, second = (lines(axes)["fit GC"].get_ydata() for axes in drawings)
+    np.testing.assert_array_equal(first, second)
+    assert legend_texts(drawings[0]) == legend_texts(drawings[1])
 
 
 def test_a_falling_error_has_a_minus_sign_and_the_name_keeps_its_hyphen():

@@ -47,8 +47,7 @@ def mean_interval(values: Sequence[float]) -> Estimate:
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
     """The mean of first - second, where first[i] and second[i] belong together, for example by their seed.
 
-    What both share, such as the order of the images, cancels, so its interval is usually shorter than that of the
-    difference of two means.
+    What both share, such as the order of the images, or the machine that a seed ran on, cancels.
 
     Raises:
         ValueError: samples of unequal length, without values, or with values that are not finite.

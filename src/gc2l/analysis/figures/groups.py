@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib.transforms import offset_copy
 from gc2l.analysis.figures.points import Point, Source, draw_sources, paper_columns, reported, reproduced
 from gc2l.analysis.figures.style import WHITE_EDGE, grid, groups_axis, mark, panels, placeholder, styled, ticks
 from gc2l.analysis.selection import RunIndex
-from gc2l.analysis.statistics import Estimate, slope
+from gc2l.analysis.statistics import Estimate, mean_interval, slope
 from gc2l.cells import Preset
 from gc2l.paper import GROUPS
 from gc2l.variants import VARIANTS
@@ -23,8 +24,9 @@ _CAPTION = (
     "The flatter a line, the less a variant loses with more groups.",
     "Top-1 test error after the last epoch against the number of groups n; SC is n = 1. Marks: the paper's number, or "
     "the mean over k seeds; bands: its 95 % interval (Student t, k >= 2), cut at the edge of the panel. Lines: least "
-    "squares over n >= 2, every run a point; beside the names their slopes in percentage points per doubling of n, "
-    "[95 % interval]. The paper prints one number each, without seeds.",
+    "squares over n >= 2 and the seeds that every n has; beside the names their slopes in percentage points per "
+    "doubling of n, [95 % interval over the seeds' slopes; of one seed, and of the paper, from the scatter about the "
+    "line].",
 )
 _HEIGHT = 3.1  # inches of a panel
 
@@ -103,13 +105,19 @@ def _draw_variant(axes: Axes, variant: str, points: Sequence[Point]) -> str:
 
 
 def _fit(points: Sequence[Point]) -> tuple[Estimate, float] | None:
-    """Slope and intercept of every error (percent) against log2 n; None where too few were run for an interval."""
-    pairs = [(math.log2(point.groups), error) for point in points for error in point.errors_percent]
-    x, y = [log for log, _ in pairs], [error for _, error in pairs]
-    if len(pairs) < 3 or len(set(x)) < 2:
+    """Slope and intercept of the error (percent) against log2 n; None with fewer than three n.
+
+    As in the claims, the slope of each seed is one value: one n's seeds share what their order of the images and their
+    initial weights do, so the points of several n are not independent. One seed's interval is that of its line.
+    """
+    seeds = sorted(set.intersection(*(set(point.errors_percent) for point in points)))
+    if len(points) < 3 or not seeds:
         return None
-    estimate = slope(x, y)
-    return estimate, float(np.mean(y) - estimate.value * np.mean(x))
+    x = [math.log2(point.groups) for point in points]
+    lines = [slope(x, [point.errors_percent[seed] for point in points]) for seed in seeds]
+    estimate = lines[0] if len(seeds) == 1 else mean_interval([line.value for line in lines])
+    means = [fmean(point.errors_percent[seed] for seed in seeds) for point in points]
+    return estimate, fmean(means) - estimate.value * fmean(x)
 
 
 def _draw_band(axes: Axes, points: Sequence[Point], color: str) -> None:

@@ -45,7 +45,7 @@ def _draw(axes: Axes, source: Source) -> None:
             draw_interval(axes, point.parameters_millions, point.error.interval, look.color, linewidth=0.9)
         millions, means = zip(*((point.parameters_millions, point.error.value) for point in points), strict=True)
         axes.plot(millions, means, **look.line | WHITE_EDGE, label=VARIANTS[variant].label)
-    errors = [error for point in source.points for error in point.errors_percent]
+    errors = [error for point in source.points for error in point.errors_percent.values()]
     span = max(errors) - min(errors) or 1
     axes.set_ylim(min(errors) - 0.2 * span, max(errors) + 0.07 * span)
     axes.set_xscale("log")
