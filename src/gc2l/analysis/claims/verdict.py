@@ -22,11 +22,12 @@ RULES = (
     "other side, and else inconclusive. 'At most' and 'as good as' are granted no margin.",
     f"A part with fewer than {MINIMUM_SEEDS} seeds is at most inconclusive, and so is one that involves a diverged "
     "run: that seed has no number, and leaving it out could favour its variant. Equal differences in all seeds show "
-    "no spread (the test set is too coarse) and are inconclusive too.",
+    "no spread, as few test images or few seeds make possible, and are inconclusive too.",
     "A claim is reproduced only if every part is; asking all of them needs no correction for multiplicity (an "
     "intersection-union test keeps its level). It is contradicted if a part still is after Holm's correction over "
     "the parts of that scale (one-sided level 2.5 %, that of the interval). Else it is inconclusive, also when parts "
-    "are missing. Nothing is corrected across claims or scales.",
+    "are missing. Nothing is corrected across claims or scales, and a single part that is called reproduced is not "
+    "corrected for the number of parts.",
     "A slope is that of the test error against log2 n, by least squares in each seed over the n >= 2; the seeds' "
     "slopes are then compared like any other number. 'Pooled' is one line through all seeds' points.",
     "Runs of one seed are compared with each other only where they ran on the same kind of device in the same "
@@ -38,6 +39,8 @@ RULES = (
     "at the seeds of the part, if the spread is that observed. Below a scale's verdict the spread is pooled over its "
     "comparisons, root mean square, and stands beside what the paper's own effects would take.",
     "The intervals hold the spread between seeds on the given test images, not that of other images.",
+    "Claims about time (B1, E1, E2) are decided by the ranges or quartiles of the steps or runs of one session, which "
+    "are no 95 % intervals and do not hold what differs between sessions.",
 )
 
 
