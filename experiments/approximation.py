@@ -44,7 +44,9 @@ def main() -> int:
     known = read_approximations(arguments.output)
     kept: list[Approximation] = []
     for cell, groups, record in standard_runs(presets.values(), index):
-        measured = [one for one in known if (one.preset, one.identity) == (cell.preset, cell.identity)]
+        weights = record.weights_sha256 or ""
+        own = [one for one in known if (one.preset, one.identity) == (cell.preset, cell.identity)]
+        measured = [one for one in own if one.weights_sha256 == weights]
         path = arguments.weights / f"{cell.slug}-{cell.identity}.safetensors"
         if measured:
             kept += measured
@@ -54,8 +56,10 @@ def main() -> int:
             except ValueError as error:
                 print(f"{cell.slug} is not measured: {error}")
                 continue
-            kept += approximate(load(content), groups, preset=cell.preset, identity=cell.identity, seed=cell.seed)
+            kept += approximate(load(content), groups, record)
             print(path)
+        elif own:
+            print(f"{cell.slug} is dropped: it was measured before it was trained again, and {path} is missing")
     write_checked(arguments.output, to_csv(kept))
     print(f"{arguments.output}: {len({(one.preset, one.identity) for one in kept})} networks")
     return 0

@@ -24,6 +24,7 @@ from gc2l.files import write_checked
 from gc2l.records import RunStore
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+RECORD = run(CIFAR, "sc", 1, 3, 100)
 
 
 def state(seed):
@@ -54,24 +55,25 @@ def test_random_weights_keep_shapes_and_norms_and_nothing_else():
 
 def test_a_network_is_measured_for_every_n_beside_random_weights():
     column_of_ones = {"conv": np.ones((8, 8, 1, 1))}  # of rank 1 everywhere: GC-2L has it exactly
-    two, four = approximate(column_of_ones, (2, 4), preset="tiny", identity="abc", seed=3)
+    two, four = approximate(column_of_ones, (2, 4), RECORD)
     assert (two.groups, two.gc, two.gc2l) == (2, approx(1 / 2), approx(0))
     assert (four.groups, four.gc, four.gc2l) == (4, approx(3 / 4), approx(0))
     assert four.restored_percent == approx(100)
     assert 0 < four.random_restored_percent < 80
-    assert (two.preset, two.identity, two.seed) == ("tiny", "abc", 3)
+    assert (two.preset, two.identity, two.seed) == (RECORD.preset, RECORD.identity, 3)
+    assert two.weights_sha256 == ""
 
 
 def test_the_order_of_the_weights_changes_no_digit():
     weights = state(1)
     backwards = dict(reversed(weights.items()))
     assert list(backwards) != list(weights)
-    measure = partial(approximate, groups=(2, 4, 8, 16), preset="tiny", identity="abc", seed=3)
+    measure = partial(approximate, groups=(2, 4, 8, 16), record=RECORD)
     assert measure(backwards) == measure(weights)
 
 
 def test_the_file_gives_back_every_digit(tmp_path):
-    measured = tuple(approximate(state(1), (2, 4), preset="tiny", identity="123e45678901", seed=1))
+    measured = tuple(approximate(state(1), (2, 4), RECORD))
     path = tmp_path / "approximation.csv"
     write_checked(path, to_csv(measured))
     assert read_approximations(path) == measured
@@ -103,7 +105,7 @@ def test_the_script_measures_what_is_missing_and_drops_what_has_no_record(tmp_pa
     assert script.main() == 0
     first = read_approximations(output)
     assert [(one.identity, one.groups) for one in first] == [(cells[0].identity, n) for n in (2, 4, 8, 16)]
-    assert first == tuple(approximate(state(1), (2, 4, 8, 16), preset="tiny", identity=cells[0].identity, seed=1))
+    assert first == tuple(approximate(state(1), (2, 4, 8, 16), store.find(cells[0])))
     # Other weights of a measured run, as training it again elsewhere leaves them, change nothing.
     write_checked(weights / f"{cells[0].slug}-{cells[0].identity}.safetensors", save(state(3)))
     write_checked(weights / f"{cells[1].slug}-{cells[1].identity}.safetensors", save(state(2)))
@@ -121,6 +123,18 @@ def test_the_script_measures_what_is_missing_and_drops_what_has_no_record(tmp_pa
     write_checked(third, save(state(1)))
     assert script.main() == 0
     assert {one.seed for one in read_approximations(output)} == {1, 2, 3}
+    # A run that was trained again is measured again, or lost with its weights.
+    again = store.find(cells[2]).model_copy(update={"weights_sha256": hashlib.sha256(save(state(4))).hexdigest()})
+    store.save(cells[2], again)
+    write_checked(third, save(state(4)))
+    assert script.main() == 0
+    found = [one for one in read_approximations(output) if one.seed == 3]
+    assert found == approximate(state(4), (2, 4, 8, 16), again)
+    store.save(cells[2], again.model_copy(update={"weights_sha256": other}))
+    third.unlink()
+    assert script.main() == 0
+    assert f"{cells[2].slug} is dropped: " in capsys.readouterr().out
+    assert {one.seed for one in read_approximations(output)} == {1, 2}
     store.path(cells[0]).unlink()
     store.path(cells[2]).unlink()
     assert script.main() == 0

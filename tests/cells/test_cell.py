@@ -98,10 +98,14 @@ def test_an_option_is_in_the_configuration_only_where_it_is_not_the_usual():
         assert with_model(**{name: usual}).identity == CELL.identity
         found = with_model(**{name: changed}).configuration()["model"]
         assert found == CELL.configuration()["model"] | {name: changed}
-    for name, usual, changed in (("undecayed", "nothing", "coarse_level"), ("assignment_rate", 1, 10)):
-        assert replace(CELL, training=replace(CELL.training, **{name: usual})).identity == CELL.identity
-        cell = replace(CELL, training=replace(CELL.training, **{name: changed}))
-        assert cell.configuration()["training"] == CELL.configuration()["training"] | {name: changed}
+    for plain, name, usual, changed in (
+        (CELL, "undecayed", "nothing", "coarse_level"),
+        (learnable, "undecayed", "nothing", "assignment"),
+        (learnable, "assignment_rate", 1, 10),
+    ):
+        assert replace(plain, training=replace(plain.training, **{name: usual})).identity == plain.identity
+        cell = replace(plain, training=replace(plain.training, **{name: changed}))
+        assert cell.configuration()["training"] == plain.configuration()["training"] | {name: changed}
 
 
 def test_root_and_preset_do_not_change_the_identity():
@@ -172,7 +176,15 @@ def test_slugs_name_the_run():
         (TrainingConfig, {"schedule": "cosine"}, r"training\.schedule='cosine'"),
         (TrainingConfig, {"milestones": (60, "120")}, r"training\.milestones='120'"),
         (TrainingConfig, {"warmup_fraction": 1}, r"training\.warmup_fraction=1"),
+        (TrainingConfig, {"milestones": (60, 60)}, r"training\.milestones=\(60, 60\)"),
+        (TrainingConfig, {"milestones": (0, 60)}, r"training\.milestones=\(0, 60\)"),
+        (TrainingConfig, {"gamma": -1.0}, r"training\.gamma=-1\.0"),
+        (TrainingConfig, {"momentum": 1}, r"training\.momentum=1"),
         (Cell, {"seed": -1}, "seed=-1"),
+        (Cell, {"seed": True}, "seed=True"),
+        (Cell, {"training": TrainingConfig(undecayed="coarse_level")}, r"undecayed='coarse_level'.*'sc'.*no coarse"),
+        (Cell, {"training": TrainingConfig(undecayed="assignment")}, r"undecayed='assignment'.*'sc': only 'flgc'"),
+        (Cell, {"training": TrainingConfig(assignment_rate=2)}, r"assignment_rate=2.*'sc': only 'flgc'"),
     ],
 )
 def test_bad_values_are_named(config, values, message):

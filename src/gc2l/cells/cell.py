@@ -5,6 +5,7 @@ import json
 import math
 import os
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -186,16 +187,21 @@ class TrainingConfig:
         _check_integers("training", epochs=self.epochs, batch_size=self.batch_size)
         for milestone in self.milestones:
             _check_integers("training", milestones=milestone)
+        if any(low >= high for low, high in pairwise((0, *self.milestones))):
+            raise ValueError(f"training.milestones={self.milestones} must be positive and ascend")
         for name in _REAL_TRAINING_FIELDS:
             _check_finite("training", **{name: getattr(self, name)})
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name}={getattr(self, name)} must be at least 1")
-        if not self.learning_rate > 0:
-            raise ValueError(f"training.learning_rate={self.learning_rate} must be positive")
+        for name in ("learning_rate", "gamma"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"training.{name}={getattr(self, name)} must be positive")
         for name in ("momentum", "weight_decay", "assignment_rate"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"training.{name}={getattr(self, name)} must not be negative")
+        if not self.momentum < 1:
+            raise ValueError(f"training.momentum={self.momentum} must be less than 1")
         if not 0 < self.warmup_fraction < 1:
             raise ValueError(f"training.warmup_fraction={self.warmup_fraction} must lie between 0 and 1")
 
@@ -219,9 +225,19 @@ class Cell:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        """Check the values."""
-        if self.seed < 0:
-            raise ValueError(f"seed={self.seed} must not be negative")
+        """Check the values, and that the network has what the training treats apart."""
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
+            raise ValueError(f"seed={self.seed!r} must be a whole number that is not negative")
+        variant, training = self.model.variant, self.training
+        if training.undecayed == "coarse_level" and VARIANTS[variant].without_coarse_level is None:
+            raise ValueError(
+                f"training.undecayed='coarse_level' with model.variant={variant!r}: it has no coarse level"
+            )
+        if (training.undecayed == "assignment" or training.assignment_rate != 1) and variant != "flgc":
+            raise ValueError(
+                f"training.undecayed={training.undecayed!r}, training.assignment_rate={training.assignment_rate} with "
+                f"model.variant={variant!r}: only 'flgc' has an assignment"
+            )
 
     def configuration(self) -> dict[str, Any]:
         """Everything that determines the result, as JSON values, without paths and the name of the preset."""

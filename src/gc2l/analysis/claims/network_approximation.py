@@ -34,6 +34,7 @@ class Approximation(BaseModel):
         gc2l: that of the best GC-2L.
         random_gc: that of the best GC for random weights of the same shapes and norms.
         random_gc2l: that of the best GC-2L for these.
+        weights_sha256: as in its record, of the weights that were approximated; empty where the record has none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -46,6 +47,7 @@ class Approximation(BaseModel):
     gc2l: float
     random_gc: float
     random_gc2l: float
+    weights_sha256: str = ""
 
     @property
     def restored_percent(self) -> float:
@@ -94,18 +96,27 @@ def _convolutions(weights: State) -> dict[str, np.ndarray]:
     return {name: weight for name, weight in sorted(weights.items()) if weight.ndim == 4}
 
 
-def approximate(weights: State, groups: Iterable[int], *, preset: str, identity: str, seed: int) -> list[Approximation]:
-    """Measure one network for every n of `groups`; its random counterpart is drawn with its own seed.
+def approximate(weights: State, groups: Iterable[int], record: Record) -> list[Approximation]:
+    """Measure the network of `record` for every n of `groups`; its random counterpart is drawn with its own seed.
 
     Raises:
         ValueError: an n that no layer can have.
     """
-    unstructured = random_like(weights, seed)
+    unstructured = random_like(weights, record.seed)
     names = ("gc", "gc2l", "random_gc", "random_gc2l")
     measured = []
     for n in groups:
         errors = dict(zip(names, (*network_errors(weights, n), *network_errors(unstructured, n)), strict=True))
-        measured.append(Approximation(preset=preset, identity=identity, seed=seed, groups=n, **errors))
+        measured.append(
+            Approximation(
+                preset=record.preset,
+                identity=record.identity,
+                seed=record.seed,
+                groups=n,
+                weights_sha256=record.weights_sha256 or "",
+                **errors,
+            )
+        )
     return measured
 
 
