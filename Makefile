@@ -32,6 +32,7 @@ $(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/ops/cpu/*.[ch] src/
 	@$(PIP) --no-compile --editable '.[suite,dev]'
 	@$(RUN) -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib > /dev/null || true
 	@$(RUN) -c 'from gc2l.ops.cpu import compiled; compiled.available() or print("without the compiled kernels of GC-2L: no C compiler, or no AVX-512")'
+	@mkdir -p .scratch # SLURM makes no folder for its logs
 	@touch $@
 
 .PHONY: help
@@ -159,5 +160,5 @@ package: ## Build sdist and wheel into dist/, test both where nothing else is (P
 	@.ci/package $(PYTHONS)
 
 .PHONY: clean
-clean: ## Remove .venv, caches and scratch files; results stay
+clean: ## Remove .venv, caches and .scratch with its checkpoints, final weights and RESULTS below it; results/ stays
 	rm -rf $(VENV) .scratch .pytest_cache .mypy_cache .ruff_cache .hypothesis build src/*.egg-info

@@ -3,9 +3,8 @@
     python experiments/train.py --preset mini --model.variant gc2l --model.groups 4 --data.name cifar10 --seed 1
 
 The preset, the data set and the network family choose the defaults; every field of the cell and of its execution has
-a flag (--help lists them). A cell that differs from its preset in more than convolution and seed is recorded as
-"custom". A cell that has a record is not trained again without --retrain, one that another process is training is
-waited for.
+a flag (--help lists them). A cell that is in no table of its preset is recorded as "custom". One that has a record is
+not trained again without --retrain, one that another process is training is waited for.
 
 Started by torchrun, several processes divide the channels of the network, and with more of them also each batch:
 

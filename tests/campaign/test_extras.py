@@ -14,7 +14,7 @@ from gc2l.campaign.extras import SUITE
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "experiments").glob("*.py"))
-LINE = 'error: {} is not installed; install it with: pip install "gc2l[suite]"\n'
+LINE = 'error: {} is not installed; install it with: pip install ".[suite]" in the checkout of gc2l\n'
 WITHOUT = """
 import runpy, sys
 missing, path, *sys.argv[1:] = sys.argv[1:]

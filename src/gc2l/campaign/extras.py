@@ -37,6 +37,7 @@ _report = sys.excepthook
 def report_missing(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Report an exception that ends Python, as `sys.excepthook`; every other one as before."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in SUITE:
-        print(f'error: {error.name} is not installed; install it with: pip install "gc2l[suite]"', file=sys.stderr)
+        remedy = 'pip install ".[suite]" in the checkout of gc2l'
+        print(f"error: {error.name} is not installed; install it with: {remedy}", file=sys.stderr)
     else:
         _report(kind, error, traceback)
