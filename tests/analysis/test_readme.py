@@ -6,7 +6,8 @@ from analysis.samples import CIFAR, COMPUTED, IMAGENET, PRESETS
 from records.samples import record
 
 from gc2l.analysis import comparison_table
-from gc2l.analysis.claims import evaluate
+from gc2l.analysis.claims import Finding, evaluate
+from gc2l.analysis.claims.verdict import Claimed, Part, Verdict
 from gc2l.analysis.readme import (
     contradicted_parts,
     cost_table,
@@ -107,6 +108,21 @@ def test_every_claim_has_its_verdict_and_what_speaks_against_it():
         "The claim as a whole: contradicted."
     )
     assert contradicted_parts(evaluate(evidence(place, []))) == "None."
+
+
+def test_a_measured_claim_says_how_many_parts_are_open_and_what_is_missing():
+    times = [
+        Part(name=f"k = {k}", verdict=verdict, claimed=Claimed(">", 1), unit="times", effect=1.5)
+        for k, verdict in ((40, Verdict.INCONCLUSIVE), (60, Verdict.REPRODUCED), (80, Verdict.INCONCLUSIVE))
+    ]
+    (claim, _), *_ = evaluate(evidence(column(), []))
+
+    def verdict(parts, missing):
+        found = Finding(parts=tuple(parts), missing=missing, basis="measured")
+        return cells(verdict_table([(claim, (found,))]))[-1][2]
+
+    assert verdict(times, "k = 10") == "**inconclusive** (measured; 2 of 3 parts undecided; missing: k = 10)"
+    assert verdict(times[1:2], "") == "**reproduced** (measured)"
 
 
 def test_verdicts_that_differ_name_what_they_are_of():

@@ -163,7 +163,12 @@ def _verdict(finding: Finding) -> str:
     """For example "**reproduced** (`mini` WideResNet-10-4 on CIFAR-10, 3 seeds)", and the part it hangs on."""
     if not finding.parts:
         return str(finding.verdict)
-    where = f"{finding.basis}; missing: {finding.missing}" if finding.missing else finding.basis
+    where = finding.basis
+    undecided = sum(part.verdict is Verdict.INCONCLUSIVE for part in finding.parts)
+    if finding.scale is None and undecided:
+        where += f"; {undecided} of {len(finding.parts)} parts undecided"
+    if finding.missing:
+        where += f"; missing: {finding.missing}"
     if finding.scale is not None:
         seeds = f"{range_label(finding.seeds, ' to ')} seed{'' if finding.seeds == (1, 1) else 's'}"
         where = f"{_where(finding.scale)}, {seeds}"
