@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from gc2l.cells import Cell
 from gc2l.data import dataset_info
+from gc2l.data.loader import drops_last
 from gc2l.parallel import (
     Job,
     Traffic,
@@ -153,8 +154,8 @@ def prepare_ranks(cell: Cell, execution: Execution, job: Job) -> Execution:
     check_same_on_all_ranks("cell (hash of its configuration)", cell.identity)
     check_same_on_all_ranks("execution", repr((execution, job.overlap)))
     rows, size = dataset_info(cell.data.name).train_rows, cell.training.batch_size
-    smallest = rows % size or size
-    if job.data_ranks > min(smallest, size):
+    smallest = size if drops_last(rows, size) else rows % size or size
+    if job.data_ranks > smallest:
         raise ValueError(
             f"{job.data_ranks} ranks cannot divide the epoch's last batch of {smallest} images (training.batch_size="
             f"{size}); take more parallel.channels or fewer processes"
@@ -174,6 +175,8 @@ def ranks_of_trainer(job: Job) -> dict[str, Any]:
         "num_nodes": int(os.environ["WORLD_SIZE"]) // on_this_host,
         "strategy": ChannelParallelStrategy(job),
         "plugins": [TorchElasticEnvironment()],
+        # Every rank reads whole batches, of which `Job.share` takes its part: a sampler would divide them once more.
+        "use_distributed_sampler": False,
     }
 
 
