@@ -1,5 +1,6 @@
 """Files made to run code, or to write elsewhere: nothing executes, and the refusal says which file it is."""
 
+import ast
 import json
 import pickle
 import shutil
@@ -95,6 +96,15 @@ def test_pickles_in_sharded_checkpoints(trials, marker, tmp_path):
                 newest_readable(folder, RUN.identity)
 
     trials.run("pickle payload in a sharded checkpoint: not executed", trial, short=3, long=20)
+
+
+@pytest.mark.parametrize("folder", ["src", "experiments"])
+def test_every_torch_load_takes_weights_only(folder):
+    for path in (Path(__file__).parents[2] / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                options = {option.arg: ast.unparse(option.value) for option in node.keywords}
+                assert options.get("weights_only") == "True", f"{path}, line {node.lineno}"
 
 
 def test_pickles_in_place_of_cifar(marker, tmp_path):

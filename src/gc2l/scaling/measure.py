@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +25,9 @@ from gc2l.records import LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, 
 from gc2l.scaling.work import CLASSES, SIDE, Network, count_work
 from gc2l.training import peak_memory_bytes, reset_peak_memory
 from gc2l.training.allocator import keep_freed_memory
+
+_FOUND = TypeAdapter(tuple[list[Timing], list[LinkTime]])
+"""What the ranks leave to the process that started them, as JSON: of the joint runs, and of the collectives."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,7 @@ def measure_scaling(plan: Plan, device: Device, log: Callable[[str], None]) -> S
         log(f"all {plan.processes} ranks, {len(plan.joint_runs)} networks alternately ...")
         with tempfile.TemporaryDirectory() as folder:
             mp.spawn(_rank, (Path(folder), plan, replace(device, graphs=None)), nprocs=plan.processes)
-            times, link = torch.load(Path(folder) / "found", weights_only=False)
+            times, link = _FOUND.validate_json((Path(folder) / "found").read_bytes())
         together = [
             RanksTime(work=count_work(run.network), threads=run.threads, overlap=run.overlap, time=time)
             for run, time in zip(plan.joint_runs, times, strict=True)
@@ -176,7 +180,7 @@ def _rank(rank: int, folder: Path, plan: Plan, device: Device) -> None:
         _time_link(kind, size, plan, device) for kind in ("all_gather", "reduce_scatter") for size in plan.link_bytes
     ]
     if rank == 0:
-        torch.save((times, link), folder / "found")
+        (folder / "found").write_bytes(_FOUND.dump_json((times, link)))
     dist.destroy_process_group()
 
 

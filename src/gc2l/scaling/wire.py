@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from pydantic import TypeAdapter
 
 from gc2l.models import build_model, paper_network
 from gc2l.parallel import (
@@ -22,6 +23,9 @@ from gc2l.records import WireCount, WireRecord, describe_environment
 
 NETWORK, RANKS, IMAGES, CLASSES = "wide_resnet_10_2", 2, 3, 10
 
+_COUNTS = TypeAdapter(tuple[WireCount, ...])
+"""What the ranks leave to the process that started them, as JSON."""
+
 
 def count_wire(groups: Sequence[int]) -> WireRecord:
     """Take one training step of a small network with every variant and count every collective.
@@ -34,7 +38,7 @@ def count_wire(groups: Sequence[int]) -> WireRecord:
     environment = describe_environment()
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(_count_on_rank, (Path(folder), tuple(groups)), nprocs=RANKS)
-        counts = torch.load(Path(folder) / "found", weights_only=False)
+        counts = _COUNTS.validate_json((Path(folder) / "found").read_bytes())
     return WireRecord(
         commit=environment.commit,
         dirty=environment.dirty,
@@ -51,7 +55,7 @@ def _count_on_rank(rank: int, folder: Path, groups: Sequence[int]) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=RANKS)
     counts = tuple(_count(variant, n, rank) for n in groups for variant in parallel_variants())
     if rank == 0:
-        torch.save(counts, folder / "found")
+        (folder / "found").write_bytes(_COUNTS.dump_json(counts))
     dist.destroy_process_group()
 
 
