@@ -9,17 +9,18 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.distributed.checkpoint as dcp
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.device_mesh import DeviceMesh
 from torch.optim import Optimizer
 
 from gc2l.files import SUMS, DamagedError, sha256, sums_problems, write_sums
 from gc2l.parallel.link import name_failed_collective
+from gc2l.parallel.optimizer_state import OptimizerState, check_same_optimizer, read_groups, read_state, restore
 from gc2l.parallel.state import distribute
 
 PROGRESS = "progress.pt"
-"""The file of a sharded checkpoint for values that are equal on all ranks: progress, and the optimizer's rates."""
+"""The file of a sharded checkpoint for values that are equal on all ranks: progress, and the optimizer's numbers."""
 
 _METADATA_NAMES = {
     "pathlib.PosixPath",
@@ -47,38 +48,43 @@ def save_sharded(
 ) -> None:
     """Write network, optimizer state and `progress` to `folder`, replacing what is there; every rank has to call.
 
-    It is written to a temporary folder and renamed: a killed job leaves the old checkpoint or the new one. The
+    It is written to `*.partial` beside `folder`, and the old one is `*.outdated` until the new one has its place: a
+    killed job leaves the old checkpoint or the new one, which the functions of this file find under either name. The
     running statistics are those of the first data rank unless `average_buffers` was called before.
 
     Args:
         folder: on a file system that all ranks share.
         network: rank-local.
-        optimizer: of its parameters.
+        optimizer: of its parameters, such as SGD, Adam or AdamW.
         progress: plain values that are alike on all ranks, such as the epoch and the curve.
         mesh: of (data, channel).
 
     Raises:
+        ValueError: the optimizer keeps more than numbers and tensors of its parameters' shapes, or has a parameter that
+            is not of the network; an older checkpoint is still there.
         RankError: another rank died, or did not answer in time; an older checkpoint is still there.
     """
+    kept = read_state(network, optimizer)
+    shared = {
+        "progress": progress,
+        "optimizer": type(optimizer).__name__,
+        "groups": read_groups(network, optimizer),
+        "alike": kept.alike,
+    }
     with name_failed_collective("saving of the checkpoint"):
-        partial = folder.with_name(f"{folder.name}.partial")
+        partial, outdated = _partial(folder), _outdated(folder)
         if dist.get_rank() == 0:
-            shutil.rmtree(partial, ignore_errors=True)
+            _clear(folder)
         dist.barrier()
-        state = _tensors(network, mesh) | _moments(network, optimizer, mesh)
-        dcp.save(state, checkpoint_id=partial)
+        dcp.save(_tensors(network, mesh) | _moments(kept, network, mesh), checkpoint_id=partial)
         dist.barrier()
         if dist.get_rank() == 0:
-            groups = [
-                {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
-            ]
-            torch.save({"progress": progress, "groups": groups}, partial / PROGRESS)
+            torch.save(shared, partial / PROGRESS)
             write_sums(partial, {file.name: sha256(file) for file in partial.iterdir()})
-            outdated = folder.with_name(f"{folder.name}.outdated")
             if folder.exists():
                 folder.rename(outdated)
             partial.rename(folder)
-            shutil.rmtree(outdated, ignore_errors=True)
+            _clear(folder)
         dist.barrier()
 
 
@@ -90,25 +96,29 @@ def load_sharded(folder: Path, network: nn.Module, optimizer: Optimizer, mesh: D
 
     Raises:
         FileNotFoundError: there is no checkpoint.
-        ValueError: the checkpoint is of another network, such as one with other n, or its metadata holds more than
-            metadata; nothing is changed.
+        ValueError: the checkpoint is of another network, such as one with other n, of another optimizer or other
+            parameter groups, or its metadata holds more than metadata; nothing is changed.
+        RankError: another rank died, or did not answer in time, or a file cannot be read; the network may have changed.
     """
+    folder = _newest(folder)
     if not (folder / ".metadata").exists():
         raise FileNotFoundError(f"{folder} is no sharded checkpoint")
     reader = _Reader(folder)
     saved = reader.read_metadata().state_dict_metadata
+    shared = _read_shared(folder)
     state = _tensors(network, mesh)
     _check(folder, {name: tuple(value.shape) for name, value in state.items()}, saved)
+    try:
+        check_same_optimizer(network, optimizer, shared.get("optimizer"), shared["groups"])
+    except ValueError as error:
+        raise ValueError(f"the checkpoint {folder} does not fit: {error}") from error
+    kept = OptimizerState(alike=shared.get("alike", {}))
     for name, parameter in network.named_parameters():
         for key in _moment_names(name, saved):
-            optimizer.state[parameter][key] = parameter.detach().clone().zero_()
-    state |= _moments(network, optimizer, mesh)
+            kept.divided.setdefault(key, {})[name] = torch.zeros_like(parameter, requires_grad=False)
     with name_failed_collective("loading of the checkpoint"):
-        dcp.load(state, storage_reader=reader)
-    shared = _read_shared(folder)
-    # The rate, above all: a schedule that multiplies goes on from it.
-    for group, values in zip(optimizer.param_groups, shared["groups"], strict=True):
-        group.update(values | {"params": group["params"]})
+        dcp.load(state | _moments(kept, network, mesh), storage_reader=reader)
+    restore(network, optimizer, shared["groups"], kept)
     return shared["progress"]
 
 
@@ -117,7 +127,9 @@ def check_sharded(folder: Path) -> None:
 
     Raises:
         DamagedError: a file is not what was written, is missing, or does not belong to it; the message names it.
+        FileNotFoundError: there is no checkpoint.
     """
+    folder = _newest(folder)
     if problems := sums_problems(folder, (file for file in folder.iterdir() if file.name != SUMS)):
         raise DamagedError("; ".join(problems))
 
@@ -128,7 +140,35 @@ def read_progress(folder: Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: there is no checkpoint.
     """
-    return _read_shared(folder)["progress"]
+    return _read_shared(_newest(folder))["progress"]
+
+
+def _partial(folder: Path) -> Path:
+    """Where a checkpoint is while it is written or removed: nobody reads it."""
+    return folder.with_name(f"{folder.name}.partial")
+
+
+def _outdated(folder: Path) -> Path:
+    """Where the old checkpoint is while the new one takes its place: always a whole one."""
+    return folder.with_name(f"{folder.name}.outdated")
+
+
+def _newest(folder: Path) -> Path:
+    """The checkpoint in `folder`, or the one that was there before a job was killed between two renames."""
+    return _outdated(folder) if _outdated(folder).exists() and not folder.exists() else folder
+
+
+def _clear(folder: Path) -> None:
+    """Leave the newest whole checkpoint in `folder`, and nothing beside it, wherever a job was killed."""
+    partial, outdated = _partial(folder), _outdated(folder)
+    shutil.rmtree(partial, ignore_errors=True)
+    if not outdated.exists():
+        return
+    if folder.exists():
+        outdated.rename(partial)
+        shutil.rmtree(partial, ignore_errors=True)
+    else:
+        outdated.rename(folder)
 
 
 def _read_shared(folder: Path) -> dict[str, Any]:
@@ -166,16 +206,10 @@ def _tensors(network: nn.Module, mesh: DeviceMesh) -> dict[str, Any]:
     return {f"network/{name}": value for name, value in shares.items()}
 
 
-def _moments(network: nn.Module, optimizer: Optimizer, mesh: DeviceMesh) -> dict[str, Any]:
-    """The optimizer's tensors that have the shape of their parameter, divided as it is."""
-    by_key: dict[str, dict[str, Tensor]] = {}
-    for name, parameter in network.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            if isinstance(value, Tensor) and value.shape == parameter.shape:
-                by_key.setdefault(key, {})[name] = value
+def _moments(state: OptimizerState, network: nn.Module, mesh: DeviceMesh) -> dict[str, Any]:
     return {
         f"optimizer/{key}/{name}": share
-        for key, values in by_key.items()
+        for key, values in state.divided.items()
         for name, share in distribute(values, network, mesh).items()
     }
 
