@@ -233,6 +233,33 @@ def pruned_by_channels(variant: str) -> str:
         return "refused"
 
 
+def pruned_by_torchao(variant: str) -> str:
+    """The first eight filters of the layer, all of two groups, removed."""
+    from torchao.prototype.sparsity.pruner.saliency_pruner import SaliencyPruner
+
+    network = nn.Sequential(make_layer(variant), nn.Conv2d(32, 8, 1)).requires_grad_(False)
+    network[0].weight[:8] *= 1e-3
+    try:
+        pruner = SaliencyPruner({})
+        pruner.prepare(network, [{"tensor_fqn": "0.weight", "sparsity_level": 0.25}])
+        pruner.step()
+        expected = network(make_input())
+        return judged(pruner.prune()(make_input()), expected)
+    except Exception:  # the pruner raises no other class
+        return "refused"
+
+
+def for_mkldnn(variant: str) -> str:
+    from torch.utils.mkldnn import to_mkldnn
+
+    network = nn.Sequential(make_layer(variant))
+    expected = network(make_input())
+    try:
+        return judged(to_mkldnn(network)(make_input().to_mkldnn()).to_dense(), expected)
+    except REFUSALS:
+        return "refused"
+
+
 def reparametrised(variant: str) -> str:
     layer = make_layer(variant)
     expected = layer(make_input())
@@ -403,6 +430,18 @@ TOOLS = [
     Tool(name="`torch.nn.utils.prune`", distribution="torch", check=pruned, note="of the parameter that is named"),
     Tool(name="`parametrizations.weight_norm`", distribution="torch", check=reparametrised, note="of `weight`"),
     Tool(name="torch-pruning, channels before the layer", distribution="torch-pruning", check=pruned_by_channels),
+    Tool(
+        name="torchao's structured pruner",
+        distribution="torchao",
+        check=pruned_by_torchao,
+        note="takes `nn.Conv2d` itself only, and with groups may return another network: findings/",
+    ),
+    Tool(
+        name="`torch.utils.mkldnn.to_mkldnn`",
+        distribution="torch",
+        check=for_mkldnn,
+        note="`nn.Conv2d` loses other padding modes than zeros: findings/",
+    ),
     Tool(
         name="`torch.ao.quantization`, eager",
         distribution="torch",
