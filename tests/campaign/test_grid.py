@@ -174,6 +174,12 @@ def test_all_cells_of_a_grid_have_the_same_threads(jobs, threads, processes, tra
         assert {process.execution.threads for process in processes.started} == {threads}
 
 
+def test_without_jobs_nothing_is_trained(processes, tmp_path, capsys):
+    assert run_missing(CELLS, RunStore(tmp_path), execution(tmp_path), jobs=0) == []
+    assert not processes.started
+    assert f"0 of {len(CELLS)} cells have a record" in capsys.readouterr().err
+
+
 def test_an_execution_that_the_machine_has_not_is_refused_at_once(processes, trained, tmp_path):
     with pytest.raises(ValueError, match=r"execution\.threads=0"):
         run_missing(CELLS, RunStore(tmp_path), execution(tmp_path, threads=0), jobs=2)

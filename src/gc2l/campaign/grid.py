@@ -42,7 +42,7 @@ def run_missing(
 
     A failed cell does not end the grid. What a run prints goes to `log_path`. With more jobs than one, each has its
     share of the cores as threads, unless the execution names a number: the sums of such a run are rounded in another
-    order than with all cores; the record names the threads.
+    order than with all cores; the record names the threads. With no job nothing is trained.
 
     Returns:
         The cells that failed.
@@ -57,7 +57,7 @@ def run_missing(
         execution.resolve(dataset_info(cell.data.name).train_rows * cell.training.epochs)
     display = GridDisplay(len(missing), cell_labels(cells))
     display.line(f"{len(cells) - len(missing)} of {len(cells)} cells have a record, {len(missing)} to train")
-    if not missing:
+    if not missing or jobs == 0:
         return []
     # By all cells, not by those that are missing, so that those trained later have the same threads.
     at_once = automatic_jobs(cells, store, execution.resolved_device()) if jobs == "auto" else jobs

@@ -25,7 +25,8 @@ class GridArguments:
         seeds: trains the seeds 1 to this number.
         jobs: cells trained at once, which share the cores or the GPU; "auto" takes as many as cores and memory allow.
             With more than one each gets its share of the cores as threads (--execution.threads sets another number),
-            and sums are then rounded in another order.
+            and sums are then rounded in another order. With 0 nothing is trained: the tables show the records that
+            there are.
         runs: folder of the records.
         output: folder of the tables.
         execution: how the missing cells are trained.
@@ -42,8 +43,8 @@ class GridArguments:
         """Check the numbers."""
         if self.seeds < 1:
             raise ValueError(f"seeds={self.seeds} must be at least 1")
-        if self.jobs != "auto" and self.jobs < 1:
-            raise ValueError(f"jobs={self.jobs} must be at least 1, or 'auto'")
+        if self.jobs != "auto" and self.jobs < 0:
+            raise ValueError(f"jobs={self.jobs} must be at least 0, or 'auto'")
 
 
 def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
