@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from gc2l.files import DamagedError, checksum_path, new_checked_file, read_checked, write_atomically, write_checked
+from gc2l.files import (
+    DamagedError,
+    checksum_path,
+    new_checked_file,
+    new_files,
+    read_checked,
+    write_atomically,
+    write_checked,
+)
 
 
 def test_it_creates_folders_and_replaces(tmp_path):
@@ -101,6 +109,27 @@ def test_a_crash_at_any_call_leaves_the_old_checked_file_or_the_new_one(old, tmp
         assert (read_checked(path) if path.exists() else None) in ({b"old", b"new"} if old else {None, b"new"})
     assert last >= 4
     assert read_checked(path) == b"new"
+
+
+def test_new_files_take_their_places_together_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "b.onnx"
+    with new_files(path) as new:
+        new.write_text("one")
+        new.with_name("b.onnx.data").write_text("weights")
+        assert [entry.name for entry in path.parent.iterdir()] == [new.parent.name]
+    replace, moved = Path.replace, []
+    monkeypatch.setattr(Path, "replace", lambda old, to: moved.append(to.name) or replace(old, to))
+    with pytest.raises(KeyboardInterrupt), new_files(path) as new:
+        new.write_text("half")
+        raise KeyboardInterrupt
+    assert moved == [] and path.read_text() == "one"
+    with new_files(path) as new:
+        for name in ("b.onnx", "a", "c"):
+            new.with_name(name).write_text("two")
+    assert len(moved) == 3 and moved[-1] == "b.onnx"
+    assert {entry.name: entry.read_text() for entry in path.parent.iterdir()} == {
+        "a": "two", "b.onnx": "two", "b.onnx.data": "weights", "c": "two",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("room", [0, 100, 1000, 4000, 8000])

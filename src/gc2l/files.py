@@ -7,6 +7,7 @@ A folder that is written at once, such as a sharded checkpoint, has one list, `S
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,6 +63,23 @@ def new_checked_file(path: Path) -> Iterator["HashedStream"]:
         temporary.replace(path)
         if old:
             write_atomically(sums, line)
+
+
+@contextmanager
+def new_files(path: Path) -> Iterator[Path]:
+    """A path of the same name in a new folder; what lies there takes its place beside `path` when the block ends.
+
+    For what only writes to paths, and may write a second file. The one of the name of `path` is moved last. An error in
+    the block leaves the old files, or none.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent) as folder:
+        new = Path(folder, path.name)
+        yield new
+        for file in sorted(Path(folder).iterdir(), key=lambda file: file == new):
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
+            file.replace(path.with_name(file.name))
 
 
 class HashedStream:

@@ -1,5 +1,8 @@
 """The ONNX file is read by onnx and run by onnxruntime, apart from the check that the export makes itself."""
 
+import errno
+import os
+
 import onnx
 import onnxruntime
 import pytest
@@ -55,6 +58,63 @@ def test_a_file_that_is_wrong_does_not_stay(network, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"onnxruntime's outputs of .* differ by"):
         export_onnx(network, tmp_path / "network.onnx", 9, "dense")
     assert list(tmp_path.iterdir()) == []
+
+
+class FullDisk:
+    """A program whose save fails half way."""
+
+    def save(self, path):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+class Garbled:
+    """A program that onnxruntime does not load."""
+
+    def save(self, path):
+        path.write_bytes(b"no protobuf")
+
+
+class TwoFiles:
+    """A linear layer with its weights in a second file, as where they are too large for one."""
+
+    def __init__(self, network):
+        tensors = [onnx.numpy_helper.from_array(value.numpy(), name) for name, value in network.state_dict().items()]
+        given = onnx.helper.make_tensor_value_info("images", onnx.TensorProto.FLOAT, ["batch", 3, 2, 2])
+        found = onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["batch", 5])
+        nodes = [
+            onnx.helper.make_node("Flatten", ["images"], ["flat"]),
+            onnx.helper.make_node("Gemm", ["flat", "1.weight", "1.bias"], ["logits"], transB=1),
+        ]
+        graph = onnx.helper.make_graph(nodes, "layer", [given], [found], tensors)
+        self.model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8)
+
+    def save(self, path):
+        onnx.save_model(self.model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=0)
+
+
+@pytest.mark.parametrize(("program", "error"), [(FullDisk(), "No space left"), (Garbled(), "INVALID_PROTOBUF")])
+@pytest.mark.parametrize("before", [{}, {"network.onnx": b"yesterday's"}])
+def test_a_failure_leaves_what_was_there_before(network, tmp_path, monkeypatch, program, error, before):
+    for name, content in before.items():
+        (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: program)
+    with pytest.raises(Exception, match=error):
+        export_onnx(network, tmp_path / "network.onnx", 9)
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_weights_in_a_second_file_come_along(tmp_path, monkeypatch):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 5)).eval()
+    monkeypatch.setattr(torch.onnx, "export", lambda *_, **__: TwoFiles(network))
+    path = tmp_path / "network.onnx"
+    path.write_bytes(b"yesterday's")
+    assert export_onnx(network, path, 2) < 1e-5
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["network.onnx", "network.onnx.data"]
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    images = torch.randn(2, 3, 2, 2)
+    (logits,) = session.run(None, {"images": images.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), network(images).detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_wrong_suffix_or_mode_is_refused(network, tmp_path):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from gc2l.files import new_files
 from gc2l.models.fusion import fuse_batch_norm
 from gc2l.nn import Convolution, GroupConv2d
 
@@ -19,12 +20,12 @@ TOLERANCE = 1e-3
 def export_onnx(network: nn.Module, path: Path, image_size: int, form: Form = "structured") -> float:
     """Write `network` to an ONNX file for batches of any size, run it with onnxruntime and compare.
 
-    Every batch norm that follows a convolution is folded into it, see `fuse_batch_norm`. Nothing is left behind where
-    this raises an error.
+    Every batch norm that follows a convolution is folded into it, see `fuse_batch_norm`. Where this raises an error,
+    the file is as it was before, or is not there.
 
     Args:
         network: takes images (N, 3, H, W) in float32; in evaluation mode, on the CPU. It stays as it is.
-        path: the file, ending in .onnx.
+        path: the file, ending in .onnx. Weights of more than 2 GB go to a second file, `path` with .data added.
         image_size: H = W, in pixels.
         form: "structured" writes the grouped convolutions of each layer, "dense" the standard convolution that it
             equals, which has about n times the numbers and which every runtime computes well.
@@ -54,10 +55,9 @@ def export_onnx(network: nn.Module, path: Path, image_size: int, form: Form = "s
         output_names=["logits"],
         verbose=False,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    program.save(path)
-    try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    with new_files(path) as new:
+        program.save(new)
+        session = onnxruntime.InferenceSession(new, providers=["CPUExecutionProvider"])
         images = torch.cat([images, -images[:1]])  # another batch size than the one it was traced with
         with torch.no_grad():
             expected = network(images)
@@ -66,9 +66,6 @@ def export_onnx(network: nn.Module, path: Path, image_size: int, form: Form = "s
         largest = expected.abs().max().item()
         if not difference <= TOLERANCE * largest:
             raise ValueError(f"onnxruntime's outputs of {path} differ by {difference:.2e} of {largest:.2e}")
-    except BaseException:
-        path.unlink()
-        raise
     return difference
 
 
