@@ -5,7 +5,8 @@
 
 Every figure is a ratio of two running times measured alternately in this process: the median over the rounds, with
 quartiles. With --threads 1 it measures processor time, which other load disturbs least. The file is written after
-every part.
+every part. A second run on the same day adds to it, in place of what it measures again; at another commit, on another
+machine or with other threads it needs a --name of its own.
 """
 
 from datetime import UTC, datetime
@@ -74,18 +75,14 @@ def main(
     started = datetime.now(UTC)
     stem = output / (name or f"{started:%Y-%m-%d}" + ("-quick" if quick else ""))
     kept = keep_freed_memory()
-    limits = {"flops": peak_flops(3), "bytes_per_second": peak_bandwidth(3)}
+    results = Results(stem, threads=torch.get_num_threads(), freed_memory_kept=kept, kernels=compiled.available())
+    if not results.limits:
+        results.limits = {"flops": peak_flops(3), "bytes_per_second": peak_bandwidth(3)}
+    limits = results.limits
     print(
         f"{torch.get_num_threads()} threads; matrix products {limits['flops'] / 1e9:.0f} GFLOP/s, "
         f"copies {limits['bytes_per_second'] / 1e9:.1f} GB/s; "
         f"GC-2L with{'' if compiled.available() else 'out'} its compiled kernels\n"
-    )
-    results = Results(
-        stem,
-        threads=torch.get_num_threads(),
-        freed_memory_kept=kept,
-        kernels=compiled.available(),
-        limits=limits,
     )
     measured = results.tables
     if "layers" in parts:

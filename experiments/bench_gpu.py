@@ -4,7 +4,7 @@
 
 Every figure is a ratio of two running times measured alternately in this process by the GPU's own events: the median
 over the rounds, with quartiles. It takes less than six minutes, --quick less than two; a line names what is left out
-for lack of time. The file is written after every part.
+for lack of time. The file is written after every part; a second run on the same day continues it as bench.py does.
 """
 
 from datetime import UTC, datetime
@@ -52,12 +52,14 @@ def measure(plan: Plan, device: Device, parts: tuple[Part, ...], stem: Path, acc
     """Carry out the plan."""
     torch.manual_seed(0)
     benchmark = GpuBenchmark(plan, device, DataConfig().root, print)
-    limits = benchmark.limits()
+    results = Results(stem, accelerator=accelerator, device=device.name, precision=device.precision)
+    if not results.limits:
+        results.limits = benchmark.limits()
+    limits = results.limits
     print(
         f"{accelerator}, {device.precision}: matrix products {limits['flops'] / 1e12:.4g} TFLOP/s, "
         f"copies {limits['bytes_per_second'] / 1e9:.4g} GB/s\n"
     )
-    results = Results(stem, accelerator=accelerator, device=device.name, precision=device.precision, limits=limits)
     if "layers" in parts:
         results.add("layers", benchmark.layers())
         for channels_last, label in ((True, "channels last"), (False, "channels first")):

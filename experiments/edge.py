@@ -7,8 +7,10 @@ processor time. The libraries are optional, absent ones are named:
 
     pip install apache-tvm onnxruntime openvino ai-edge-litert flatbuffers ncnn MNN executorch
 
-The record is results/inference.json, with results/tables/inference.md and figures/inference_vs_groups.svg. A run that
-is stopped goes on where it was, with the same flags, commit, machine and libraries.
+The record is results/inference.json, with results/tables/inference.md and figures/inference_vs_groups.svg; those of
+--quick are called inference-quick. A run that is stopped goes on where it was, with the same flags, commit, machine and
+libraries. Until its last case its record is results/inference-unfinished.json; only then does it replace an older one,
+and a run that would lose cases or libraries of that one is refused.
 """
 
 import sys
@@ -21,7 +23,18 @@ from gc2l.campaign.script import run_script
 import torch
 import tyro
 
-from gc2l.bench.inference import LIBRARIES, begun, installed, layer_cases, measure, network_case
+from gc2l.analysis.inference import inference_tables
+from gc2l.bench.inference import (
+    LIBRARIES,
+    begun,
+    check_replaces,
+    finish,
+    installed,
+    layer_cases,
+    measure,
+    network_case,
+    unfinished,
+)
 from gc2l.evidence.publish import publish_inference
 from gc2l.records import save_measurement
 from gc2l.records.environment import describe_environment
@@ -40,6 +53,7 @@ def main(
     turns: int = 9,
     seconds: float = float("inf"),
     output: Path = Path("results"),
+    name: str | None = None,
 ) -> int:
     """Measure, print, write.
 
@@ -52,6 +66,7 @@ def main(
         turns: how often the libraries take turns.
         seconds: begin no case after so long; the next run goes on.
         output: folder of the record, the table and the figure.
+        name: of all three; by default "inference", with "-quick" for --quick.
     """
     torch.manual_seed(0)
     torch.set_grad_enabled(False)
@@ -60,10 +75,10 @@ def main(
     if quick:
         groups, turns, slow = (1, 8, 16), min(turns, 7), False
     if not slow:
-        for name in [name for name in found if LIBRARIES[name].slow]:
-            absent[name] = f"takes seconds for each case ({found.pop(name)}): without --quick and --no-slow"
-    for name, reason in absent.items():
-        print(f"{name} left out: {reason}", file=sys.stderr)
+        for library in [library for library in found if LIBRARIES[library].slow]:
+            absent[library] = f"takes seconds for each case ({found.pop(library)}): without --quick and --no-slow"
+    for library, reason in absent.items():
+        print(f"{library} left out: {reason}", file=sys.stderr)
     cases = [
         case
         for network, size in SIZES.items()
@@ -78,19 +93,25 @@ def main(
         for variant in ("gc", "gc2l")
     ]
     environment = describe_environment()
-    record = begun(output / "inference.json", environment, found, absent)
+    name = name or ("inference-quick" if quick else "inference")
+    path = output / f"{name}.json"
+    record = begun(path, environment, found, absent)
+    todo = list(product(threads, cases))
+    check_replaces(path, record, [(case.network, case.name, case.variant, case.groups, n) for n, case in todo])
     started = time.perf_counter()
-    for count, case in product(threads, cases):
+    for count, case in todo:
         if record.has(case.name, case.network, case.variant, case.groups, count):
             continue
         if time.perf_counter() - started > seconds:
             print(f"stopped after {seconds:g} seconds: the same command goes on", file=sys.stderr)
-            break
+            print(inference_tables(record), end="")
+            return 0
         print(f"{count} threads: {case.name}, {case.variant}, n = {case.groups}", file=sys.stderr)
         times, refusals = measure(case, list(found), count, turns, lambda line: print(line, file=sys.stderr))
         record = record.with_case(times, refusals)
-        save_measurement(record, output / "inference.json")  # after every case, should the run be stopped
-    print(publish_inference(record, output / "tables", output / "figures"), end="")
+        save_measurement(record, unfinished(path))  # after every case, should the run be stopped
+    finish(path, record)
+    print(publish_inference(record, output / "tables", output / "figures", name), end="")
     return 0
 
 

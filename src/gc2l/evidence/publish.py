@@ -57,10 +57,10 @@ def publish_table2(records: Sequence[ScalingRecord], folder: Path, figures: Path
     return to_text(parts, "simple")
 
 
-def publish_inference(record: InferenceRecord, folder: Path, figures: Path) -> str:
-    """Write what was measured of inference to folder/inference.md and its figure, and return the page."""
-    write_atomically(folder / "inference.md", page := _inference_page(record))
-    write_atomically(figures / "inference_vs_groups.svg", to_bytes(inference_against_groups(record), "svg"))
+def publish_inference(record: InferenceRecord, folder: Path, figures: Path, name: str = "inference") -> str:
+    """Write what was measured of inference to folder/<name>.md and its figure, and return the page."""
+    write_atomically(folder / f"{name}.md", page := _inference_page(record))
+    write_atomically(figures / f"{name}_vs_groups.svg", to_bytes(inference_against_groups(record), "svg"))
     return page
 
 

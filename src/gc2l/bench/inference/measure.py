@@ -5,7 +5,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from torch import nn
@@ -14,8 +13,7 @@ from gc2l.bench.inference.case import Case, Runner
 from gc2l.bench.inference.libraries import LIBRARIES, output_of
 from gc2l.bench.layers import network_layers
 from gc2l.models import build_model, paper_network
-from gc2l.records.environment import Environment
-from gc2l.records.inference import InferenceRecord, InferenceTime, Refusal, read_inference
+from gc2l.records.inference import InferenceTime, Refusal
 
 Report = Callable[[str], None]
 _REST = 0.02
@@ -48,24 +46,6 @@ def network_case(network: str, size: int, variant: str, groups: int) -> Case:
     module = build_model(paper_network(network, variant, groups), num_classes=10).eval().requires_grad_(False)
     x = torch.randn(1, 3, size, size)
     return Case(name=network, network=network, kernel=0, variant=variant, groups=groups, module=module, x=x)
-
-
-def begun(path: Path, environment: Environment, found: dict[str, str], absent: dict[str, str]) -> InferenceRecord:
-    """The record in `path` where it is of this commit, machine and libraries, else an empty one."""
-    empty = InferenceRecord(
-        commit=environment.commit,
-        dirty=environment.dirty,
-        versions=environment.versions,
-        hardware=environment.hardware,
-        clock="one thread: processor time; two: the wall's",
-        libraries=found,
-        absent=absent,
-        times=(),
-        refusals=(),
-    )
-    before = read_inference(path)
-    same = before is not None and before.model_copy(update={"times": (), "refusals": ()}) == empty
-    return before if before is not None and same else empty
 
 
 @dataclass
