@@ -48,7 +48,7 @@ table1: $(READY) ## Train what PRESET lacks for Table 1 (SEEDS=k: seeds 1..k, JO
 
 .PHONY: table2
 table2: $(READY) ## Table 2, channel-parallel training: measured once (about 10 minutes), then modelled
-	@$(RUN) experiments/table2.py --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)
+	@$(RUN) experiments/table2.py --measurements $(RESULTS)/table2 --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)
 
 .PHONY: table3
 table3: $(READY) ## The same for Table 3, which adds Shuffle and FLGC
@@ -92,15 +92,15 @@ figures: $(READY) ## Draw every figure from the records: results/figures/*.{svg,
 
 .PHONY: wire
 wire: $(READY) ## Bytes sent by channel-parallel training per variant, measured and in closed form
-	@$(RUN) experiments/wire.py $(ARGS)
+	@$(RUN) experiments/wire.py --output $(RESULTS)/wire.json $(ARGS)
 
 .PHONY: bench
 bench: $(READY) ## Measure speed against the targets: results/bench/ (QUICK=1: under three minutes; DEVICE=cuda: a GPU)
-	@$(RUN) experiments/bench$(if $(filter cuda,$(DEVICE)),_gpu).py $(if $(QUICK),--quick) $(ARGS)
+	@$(RUN) experiments/bench$(if $(filter cuda,$(DEVICE)),_gpu).py $(if $(QUICK),--quick) --output $(RESULTS)/bench $(ARGS)
 
 .PHONY: edge
 edge: $(READY) ## Inference of one image side by side with other libraries: results/inference.json (QUICK=1: under five minutes)
-	@$(RUN) experiments/edge.py $(if $(QUICK),--quick) $(ARGS)
+	@$(RUN) experiments/edge.py $(if $(QUICK),--quick) --output $(RESULTS) $(ARGS)
 
 .PHONY: claims
 claims: $(READY) ## Judge every claim of the paper by the records: results/claims.md and .json
