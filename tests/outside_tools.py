@@ -429,7 +429,12 @@ TOOLS = [
     Tool(name="a loop that initialises every `nn.Conv2d`", distribution="torch", check=initialised),
     Tool(name="`torch.nn.utils.prune`", distribution="torch", check=pruned, note="of the parameter that is named"),
     Tool(name="`parametrizations.weight_norm`", distribution="torch", check=reparametrised, note="of `weight`"),
-    Tool(name="torch-pruning, channels before the layer", distribution="torch-pruning", check=pruned_by_channels),
+    Tool(
+        name="torch-pruning, channels before the layer",
+        distribution="torch-pruning",
+        check=pruned_by_channels,
+        note="the same channels of every group; others take wrong weights with them: findings/",
+    ),
     Tool(
         name="torchao's structured pruner",
         distribution="torchao",
