@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from gc2l.edge import InferenceConv2d, compile_for_inference, kernel, layer, load_compiled, save_compiled
+from gc2l.edge.describe import describe
 from gc2l.models import build_model, paper_network, wide_resnet_cifar
 from gc2l.nn import TwoLevelGroupConv2d, make_conv
 from gc2l.variants import VARIANTS
@@ -121,6 +122,34 @@ def test_every_variant_compiles(engine, name, groups):
     compiled = compile_for_inference(conv, engine=engine)
     assert isinstance(compiled, InferenceConv2d) or groups == 1
     assert deviation(compiled(x), conv, x) < RELATIVE
+
+
+@pytest.mark.parametrize(
+    ("variant", "kernel_size", "options", "halo"),
+    [
+        ("gc2l_shuffle", 3, {"coarse_channels": 2}, 0),
+        ("gc2l", 3, {"overlap": 0.5}, 2),
+        ("gc2l_shuffle", 1, {"overlap": 0.25}, 1),
+    ],
+)
+def test_layers_with_a_coarse_level_keep_their_groups(variant, kernel_size, options, halo):
+    conv = make_conv(variant, 16, 24, kernel_size, groups=4, **options).eval()
+    nn.init.normal_(conv.bias)
+    found = describe(conv)
+    assert found.geometry.groups == 4
+    own = conv.weight.numel() + conv.restriction_weight.numel() + conv.coarse_weight.numel()
+    zeros = 2 * halo * len(conv.restriction_weight) * kernel_size**2  # of r, beside its group
+    assert found.weight.numel() + found.restriction.numel() + found.coarse.numel() == own + zeros
+    x = torch.randn(2, 16, 5, 6).double()
+    assert deviation(found.formula(x), conv, x) < 1e-12
+
+
+def test_the_log_says_what_is_computed_as_a_standard_convolution(engine, caplog):
+    network = nn.Sequential(make_conv("gc2l_shuffle", 8, 8, 1, groups=4), make_conv("scc", 8, 8, 1, groups=4)).eval()
+    with caplog.at_level(logging.INFO):
+        compile_for_inference(network, engine=engine)
+    for line in ("compiled 0, as a grouped convolution", "compiled 1, as the standard convolution it equals"):
+        assert line in caplog.messages
 
 
 def test_overlapping_blocks(engine):
@@ -242,6 +271,8 @@ def test_another_architecture_is_named(engine, tmp_path):
     for conv, word in ((nn.Conv2d(4, 4, 1), "'0' is compiled"), (make_conv("gc", 4, 8, 1, groups=2), "c_out=4, not 8")):
         with pytest.raises(ValueError, match=word):
             load_compiled(path, nn.Sequential(conv).eval(), engine=engine)
+    with pytest.raises(FileNotFoundError, match="other"):
+        load_compiled(tmp_path / "other.safetensors", nn.Sequential().eval(), engine=engine)
     save_file({"x": torch.ones(1)}, path)
     with pytest.raises(ValueError, match="format=None"):
         load_compiled(path, nn.Sequential().eval(), engine=engine)
@@ -250,6 +281,43 @@ def test_another_architecture_is_named(engine, tmp_path):
         load_compiled(path, nn.Sequential().eval(), engine=engine)
     with pytest.raises(ValueError, match="no compiled layer"):
         save_compiled(nn.Sequential(), path)
+
+
+def grouped(after=nn.Identity, **changes):
+    return nn.Sequential(nn.Conv2d(8, 8, 3, **{"groups": 4, "padding": 1} | changes), after()).eval()
+
+
+@pytest.mark.parametrize(
+    ("other", "word"),
+    [
+        (grouped(stride=2), r"stride=\(1, 1\), not \(2, 2\)"),
+        (grouped(dilation=2, padding=2), r"zeros=\(1, 1\), not \(2, 2\)"),
+        (grouped(dilation=(1, 2)), r"dilation=\(1, 1\), not \(1, 2\)"),
+        (grouped(groups=2), "groups=4, not 2"),
+        (grouped(padding_mode="circular"), r"zeros=\(1, 1\), not \(0, 0\)"),
+        (grouped(bias=False), "bias=True, not False"),
+        (grouped(nn.ReLU), "relu=False, not True"),
+        (nn.Sequential(make_conv("shuffle", 8, 8, 3, groups=4, padding=1)).eval(), "outputs=False, not True"),
+        (nn.Sequential(make_conv("gc2l", 8, 8, 3, groups=4, padding=1)).eval(), "coarse=0, not 4"),
+    ],
+)
+def test_a_layer_that_computes_something_else_is_named(engine, tmp_path, other, word):
+    path = tmp_path / "network.safetensors"
+    save_compiled(compile_for_inference(grouped(), engine=engine), path)
+    with pytest.raises(ValueError, match=f"of another architecture: '0' has {word}"):
+        load_compiled(path, other, engine=engine)
+
+
+def test_groups_that_flgc_learned_may_be_others(engine, tmp_path):
+    path, x = tmp_path / "layer.safetensors", torch.randn(1, 8, 4, 4)
+    even, uneven = (make_conv("flgc", 8, 8, 3, groups=4).eval() for _ in range(2))
+    for logits in (even.input_logits, even.output_logits):
+        logits.copy_(torch.eye(4).repeat_interleave(2, 0))
+    for logits in (uneven.input_logits, uneven.output_logits):
+        logits.copy_(torch.eye(4)[[0] * 8])  # one group has all channels: compiled as a standard convolution
+    for conv, other in ((even, uneven), (uneven, even)):
+        save_compiled(compile_for_inference(conv, engine=engine), path)
+        assert deviation(load_compiled(path, other, engine=engine)(x), conv, x) < RELATIVE
 
 
 def test_default_device_and_type_do_not_reach_the_tables(engine):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from gc2l.edge import copies, kernel, tiles
+from gc2l.edge import copies, kernel, plan, tiles
 from gc2l.edge.grouped import GroupedConvolution
 from gc2l.ops.geometry import Geometry
 
@@ -61,7 +61,7 @@ def convolutions(draw, most_filters=14):
         optional["bias"] = numbers(n * filters)
     if m:
         optional |= {"restriction": numbers(n * m, channels, *kernel_size), "coarse": numbers(n * filters, n * m)}
-    elif draw(st.booleans()):
+    if draw(st.booleans()):
         optional["outputs"] = torch.randperm(n * filters, generator=generator)
     if draw(st.booleans()):
         inputs = torch.randperm(n * channels, generator=generator)
@@ -120,6 +120,62 @@ def test_an_image_smaller_than_the_kernel_is_named():
     of = GroupedConvolution(weight=torch.ones(2, 1, 3, 3), geometry=Geometry(groups=2))
     with pytest.raises(ValueError, match="2 x 5 pixels is smaller than the kernel"):
         kernel.CompiledKernel(of)(torch.ones(1, 2, 2, 5))
+
+
+def two_level(generator):
+    """24 to 40 channels in 2 groups, 3 x 3."""
+    weight, restriction = (torch.randn(rows, 12, 3, 3, generator=generator) for rows in (40, 2))
+    coarse = torch.randn(40, 2, generator=generator)
+    return GroupedConvolution(
+        weight=weight, restriction=restriction, coarse=coarse, geometry=Geometry(padding=(1, 1), groups=2)
+    )
+
+
+def test_shapes_share_the_packed_weights(monkeypatch):
+    made = []
+
+    def pack(filters, blocks):
+        made.append((tuple(filters.shape), blocks))
+        return tiles.packed(filters, blocks)
+
+    monkeypatch.setattr(plan, "packed", pack)
+    of, shared = two_level(torch.Generator().manual_seed(0)), {}
+    plans = [plan.Plan(of, shared, (1, 24, side, side)) for side in range(3, 40)]
+    assert len(made) == len(set(made)) == len(shared) < len(plans) / 3
+    addresses = {found for one in plans for found in (one._sizes.own.weights, one._sizes.coarse.weights)}
+    assert addresses == {weights.data_ptr() for weights in shared.values()}
+
+
+@needs_library
+def test_many_shapes_take_bounded_memory():
+    generator = torch.Generator().manual_seed(0)
+    of, shapes = two_level(generator), [(height, width) for height in range(3, 9) for width in (7, 8, 33)]
+    convolve = kernel.CompiledKernel(of)
+    for shape in [*shapes, *shapes[:3], *reversed(shapes)]:
+        x = torch.randn(1, 24, *shape, generator=generator)
+        assert error(convolve(x), group_by_group(of, x)) < TOLERANCE
+        assert convolve.plan.cache_info().currsize <= kernel.SHAPES
+    hits = convolve.plan.cache_info().hits
+    convolve(x)
+    assert convolve.plan.cache_info().hits == hits + 1
+
+
+def test_many_shapes_take_bounded_memory_in_tvm(monkeypatch):
+    pytest.importorskip("tvm")
+    from gc2l.edge import tvm_kernel  # noqa: PLC0415
+
+    packed, pack = [], tvm_kernel.pack
+
+    def counted(*given):
+        packed.append(pack(*given))
+        return packed[-1]
+
+    monkeypatch.setattr(tvm_kernel, "_compiled", lambda *_: None)  # a second for each
+    monkeypatch.setattr(tvm_kernel, "pack", counted)
+    convolve = tvm_kernel.TvmKernel(two_level(torch.Generator().manual_seed(0)))
+    first = {convolve.prepared((1, 24, side, 20)).tensors[0].data_ptr() for side in range(3, 40)}
+    assert convolve.prepared.cache_info().currsize == kernel.SHAPES
+    assert first == {packed[0].data_ptr()} and len(packed) == 1
 
 
 # How the input is read: kernel, stride, padding, dilation, size.

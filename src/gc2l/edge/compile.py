@@ -23,10 +23,10 @@ def compile_for_inference(network: nn.Module, *, engine: str | None = None) -> n
     """A copy of `network` that computes the same, up to rounding, faster on a CPU with few images.
 
     Batch norms are folded (`fuse_batch_norm`); grouped convolutions, `nn.Conv2d` itself and the layers of `gc2l.nn`,
-    become `InferenceConv2d`; a ReLU that alone uses a convolution's output moves into it. Where `torch.fx` cannot trace
-    the network, norms and ReLUs stay; so do ReLUs where its `forward` has optional arguments or it has hooks.
-    Everything else stays as it is, also standard convolutions. One line for each convolution is logged at level INFO,
-    with the reason where it is left.
+    become `InferenceConv2d`, SCC and what has one group as the standard convolution that it equals; a ReLU that alone
+    uses a convolution's output moves into it. Where `torch.fx` cannot trace the network, norms and ReLUs stay; so do
+    ReLUs where its `forward` has optional arguments or it has hooks. Everything else stays as it is, also standard
+    convolutions. One line for each convolution is logged at level INFO, with its form, or the reason where it is left.
 
     Args:
         network: in evaluation mode.
@@ -50,7 +50,8 @@ def compile_for_inference(network: nn.Module, *, engine: str | None = None) -> n
         if isinstance(described, str):
             _log.info("left %s: %s", name or "the network", described)
             continue
-        _log.info("compiled %s", name or "the network")
+        form = "as a grouped convolution" if described.geometry.groups > 1 else "as the standard convolution it equals"
+        _log.info("compiled %s, %s", name or "the network", form)
         replacement = InferenceConv2d(described, chosen).eval()
         if name == "":
             return replacement

@@ -7,11 +7,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gc2l.edge.grouped import GroupedConvolution
-from gc2l.nn import Convolution, GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import (
+    Convolution,
+    GroupConv2d,
+    LearnableGroupConv2d,
+    ShuffleGroupConv2d,
+    ShuffleTwoLevelGroupConv2d,
+    TwoLevelGroupConv2d,
+)
 from gc2l.nn.convolution import has_hooks, padding_widths
 from gc2l.ops.geometry import Geometry
+from gc2l.ops.windows import extended_groups
 
 
 def describe(layer: nn.Module, *, also_standard: bool = False) -> GroupedConvolution | str:
@@ -50,15 +59,30 @@ def _group(layer: Any) -> dict[str, Any]:
 
 
 def _two_level(layer: Any) -> dict[str, Any]:
-    if layer.groups == 1 or layer.overlap:
+    """With an overlap A reads neighbours of its group, too, for which r has zeros."""
+    if layer.groups == 1:
         return _dense(layer)
-    coarse = layer.coarse_weight.flatten(1)
-    return _group(layer) | {"restriction": _copy(layer.restriction_weight), "coarse": _copy(coarse)}
+    halo = layer.halo
+    parts = _group(layer) | {
+        "restriction": _copy(F.pad(layer.restriction_weight, (0, 0, 0, 0, halo, halo))),
+        "coarse": _copy(layer.coarse_weight.flatten(1)),
+    }
+    if halo:
+        parts["inputs"] = extended_groups(layer.in_channels, layer.groups, halo, torch.device("cpu")).flatten()
+    return parts
+
+
+def _two_level_shuffle(layer: Any) -> dict[str, Any]:
+    return _dense(layer) if layer.groups == 1 else _two_level(layer) | _shuffled(layer)
 
 
 def _shuffle(layer: Any) -> dict[str, Any]:
+    return _group(layer) | _shuffled(layer)
+
+
+def _shuffled(layer: Any) -> dict[str, Any]:
     channels = torch.arange(layer.out_channels).view(layer.groups, -1).T.flatten()  # channel a n + b is a of group b
-    return {"weight": _copy(layer.weight), "bias": _copy(layer.dense_bias()), "outputs": channels}
+    return {"bias": _copy(layer.dense_bias()), "outputs": channels}
 
 
 def _learnable(layer: Any) -> dict[str, Any]:
@@ -79,7 +103,7 @@ def _learnable(layer: Any) -> dict[str, Any]:
 
 
 def _dense(layer: Any) -> dict[str, Any]:
-    """As the standard convolution that it equals: for layers without blocks of their own inputs."""
+    """As the standard convolution that it equals: for layers that compute no fewer products themselves."""
     dense = layer.to_dense()
     geometry: Geometry = _geometry(layer)["geometry"]
     return {"weight": _copy(dense.weight), "bias": _copy(dense.bias), "geometry": geometry._replace(groups=1)}
@@ -104,6 +128,7 @@ _PARTS: Mapping[type[nn.Module], Callable[[Any], dict[str, Any]]] = MappingProxy
         GroupConv2d: _group,
         TwoLevelGroupConv2d: _two_level,
         ShuffleGroupConv2d: _shuffle,
+        ShuffleTwoLevelGroupConv2d: _two_level_shuffle,
         LearnableGroupConv2d: _learnable,
     }
 )

@@ -38,7 +38,8 @@ def load_compiled(path: str | Path, network: nn.Module, *, engine: str | None = 
         engine: as in `compile_for_inference`; it may be another than when the file was written.
 
     Raises:
-        ValueError: no such file, or of another architecture; the first layer that differs is named.
+        FileNotFoundError: there is no such file.
+        ValueError: it is no such file or damaged, or of another architecture; the first layer that differs is named.
         ImportError: as `compile_for_inference`.
     """
     from safetensors import SafetensorError, safe_open  # noqa: PLC0415
@@ -85,10 +86,27 @@ def _settings(path: str | Path, metadata: dict[str, str]) -> dict[str, dict[str,
 
 
 def _check_same(path: str | Path, name: str, expected: InferenceConv2d, found: InferenceConv2d) -> None:
-    for what in ("c_in", "c_out", "kernel"):
-        mine, other = (getattr(layer.convolution, what) for layer in (expected, found))
-        if mine != other:
-            raise ValueError(f"{path} is of another architecture: {name!r} has {what}={other}, not {mine}")
+    mine, other = _architecture(expected), _architecture(found)
+    if (expected.inputs is None) != (found.inputs is None) and 1 in (mine["groups"], other["groups"]):
+        # FLGC, whose learned groups are padded to equal sizes, or dense where that has fewer numbers.
+        del mine["groups"], mine["outputs"]
+    for what, value in mine.items():
+        if other[what] != value:
+            raise ValueError(f"{path} is of another architecture: {name!r} has {what}={other[what]}, not {value}")
+
+
+def _architecture(layer: InferenceConv2d) -> dict[str, Any]:
+    """What does not depend on the weights."""
+    of = layer.convolution
+    return {
+        "c_in": of.c_in,
+        "c_out": of.c_out,
+        "kernel": of.kernel,
+        **layer.settings(),
+        "bias": of.bias is not None,
+        "coarse": 0 if of.restriction is None else len(of.restriction),
+        "outputs": of.outputs is not None,
+    }
 
 
 def _parts(tensors: dict[str, Tensor], name: str) -> list[str]:

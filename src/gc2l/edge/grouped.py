@@ -23,8 +23,7 @@ class GroupedConvolution:
         coarse: C (n K, n m), or None.
         bias: (c_out), in the order of the output, or None.
         inputs: (n c) which input channel each group's channels are, -1 for one of zeros; None: as they come.
-        outputs: (c_out) which row of `weight` gives each output channel; None: as they come. It is None where there is
-            a coarse level.
+        outputs: (c_out) which row of A and C gives each output channel; None: as they come.
         geometry: stride, padding by zeros, dilation, n.
         padding: widths (left, right, top, bottom) that are padded before, in `padding_mode`, as `F.pad` takes them.
         relu: whether negative outputs become zero.
@@ -55,8 +54,8 @@ class GroupedConvolution:
             raise ValueError(f"relu={self.relu!r} must be True or False")
         if len(kernel) != 2 or 0 in self.weight.shape or rows % n or m % n:
             raise ValueError(f"n={n} groups cannot have filters {tuple(self.weight.shape)} and {m} coarse channels")
-        if (self.restriction is None) != (self.coarse is None) or (m and self.outputs is not None):
-            raise ValueError("restriction and coarse belong together, and exclude outputs")
+        if (self.restriction is None) != (self.coarse is None):
+            raise ValueError("restriction and coarse belong together")
         for name, lowest, above in (("inputs", -1, None), ("outputs", 0, rows)):
             if (value := getattr(self, name)) is not None:
                 _check_channels(name, value, lowest, above)

@@ -1,7 +1,8 @@
 """The convolution of grouped.c: weights packed once, for processors with AVX-512."""
 
 import ctypes
-from functools import cache
+from functools import cache, lru_cache, partial
+from weakref import WeakValueDictionary
 
 from torch import Tensor
 
@@ -21,15 +22,22 @@ def library() -> ctypes.CDLL | None:
     return loaded
 
 
+SHAPES = 8
+"""For so many shapes of the input, the last ones, a layer keeps what was prepared."""
+
+
 class CompiledKernel:
-    """`GroupedConvolution` computed by the library. Sizes are prepared once for each shape of the input."""
+    """`GroupedConvolution` computed by the library, prepared for each of the last `SHAPES` shapes of the input.
+
+    Shapes that cut the filters into the same number of blocks have one copy of the packed weights.
+    """
 
     def __init__(self, convolution: GroupedConvolution) -> None:
         self.convolution = convolution
         loaded = library()
         assert loaded is not None
         self._convolve = loaded.gc2l_edge_convolve
-        self._plans: dict[tuple[int, ...], Plan] = {}
+        self.plan = lru_cache(SHAPES)(partial(Plan, convolution, WeakValueDictionary()))
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output (N, c_out, H', W') for x (N, c_in, H, W)."""
@@ -37,9 +45,7 @@ class CompiledKernel:
             x = self.convolution.padded(x)
         if not x.is_contiguous():
             x = x.contiguous()
-        plan = self._plans.get(x.shape)
-        if plan is None:
-            plan = self._plans[x.shape] = Plan(self.convolution, x.shape)
+        plan = self.plan(x.shape)
         y = x.new_empty(plan.shape)
         used = threads()
         copies = used * plan.copies

@@ -2,6 +2,7 @@
 
 import ctypes
 import math
+from collections.abc import MutableMapping
 from typing import ClassVar
 
 import torch
@@ -37,8 +38,17 @@ class Convolution(ctypes.Structure):
     ]  # fmt: skip
 
 
+Packings = MutableMapping[tuple[str, int], Tensor]
+"""Packed weights by their product, "own" or "coarse", and number of blocks."""
+
+
 class Plan:
     """A convolution prepared for inputs of one shape (N, c_in, H, W).
+
+    Args:
+        of: the convolution.
+        packings: of the plans of `of` for other shapes; what this one adds is put there.
+        shape: of the input.
 
     Attributes:
         address: of the struct `convolution`.
@@ -50,7 +60,8 @@ class Plan:
         ValueError: an input smaller than the kernel.
     """
 
-    def __init__(self, of: GroupedConvolution, shape: tuple[int, ...]) -> None:
+    def __init__(self, of: GroupedConvolution, packings: Packings, shape: tuple[int, ...]) -> None:
+        self._packings = packings
         # Its tables are read by C, whatever device the caller has made the default.
         with torch.device("cpu"):
             self._prepare(of, shape)
@@ -80,14 +91,17 @@ class Plan:
             z_plane=z_plane, plane=copy.plane, pitch=copy.pitch, padding_h=geometry.padding[0],
             padding_w=geometry.padding[1], places=self._pointer(copy.places), stored=self._pointer(copy.stored),
             pieces=self._pointer(copy.pieces), own=self._products(
-                filters.flatten(2), channels[:, None] * copy.plane + copy.taps, copy.sources, places, bias, not direct
+                "own", filters.flatten(2), channels[:, None] * copy.plane + copy.taps, copy.sources, places, bias,
+                copied=not direct,
             ),
             **{"from": self._pointer(inputs)},
         )  # fmt: skip
         if of.coarse is not None:
             offsets, rows = torch.arange(k) * z_plane, torch.arange(of.c_out) * pixels
+            coarse = of.coarse if of.outputs is None else of.coarse[of.outputs]
+            nothing = torch.zeros(of.c_out, dtype=torch.float32)
             self._sizes.coarse = self._products(
-                of.coarse[None], offsets, copy.places, rows, torch.zeros(of.c_out, dtype=torch.float32), copied=True
+                "coarse", coarse[None], offsets, copy.places, rows, nothing, copied=True
             )
         self.address = ctypes.addressof(self._sizes)
         self.shape = (images, of.c_out, *out)
@@ -95,14 +109,17 @@ class Plan:
         self.coarse = images * k * z_plane
 
     def _products(
-        self, filters: Tensor, offsets: Tensor, sources: Tensor, to: Tensor, bias: Tensor, copied: bool
+        self, name: str, filters: Tensor, offsets: Tensor, sources: Tensor, to: Tensor, bias: Tensor, copied: bool
     ) -> Products:
         """The tables for filters (groups, K, terms)."""
         count, terms = filters.shape[1:]
         blocks, tiles = blocks_and_tiles(count, len(sources), terms, copied)
+        weights = self._packings.get((name, blocks))
+        if weights is None:
+            weights = self._packings[name, blocks] = packed(filters, blocks).contiguous()
         tables = {
             "first_filter": starts(count, blocks), "first_vector": starts(len(sources), tiles), "offsets": offsets,
-            "sources": sources, "to": to, "weights": packed(filters, blocks), "bias": bias,
+            "sources": sources, "to": to, "weights": weights, "bias": bias,
         }  # fmt: skip
         pointers = {name: self._pointer(table) for name, table in tables.items()}
         return Products(terms=terms, blocks=blocks, tiles=tiles, **pointers)

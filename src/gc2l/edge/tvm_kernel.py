@@ -1,8 +1,10 @@
 """The convolution of `gspc` compiled by Apache TVM, for this processor or another."""
 
 import os
-from functools import cache
-from typing import Any
+from collections.abc import MutableMapping
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 # TVM takes half of the processors for the second threads of the others, and this bound is read when it is loaded.
 os.environ.setdefault("TVM_NUM_THREADS", str(os.cpu_count() or 1))
@@ -15,6 +17,7 @@ from tvm.target import codegen
 
 from gc2l.edge.grouped import GroupedConvolution
 from gc2l.edge.gspc import LANES, Sizes, Tiles, default_tiles, scheduled
+from gc2l.edge.kernel import SHAPES
 
 
 def host_target() -> Any:
@@ -85,13 +88,22 @@ def default_blocking(sizes: Sizes) -> str:
     return "pack" if sizes.rows % LANES == 0 and sizes.kernel != (1, 1) else "row"
 
 
-@cache
+# Layers of the same sizes share a function: a network of 60 different ones fits for 8 shapes of its input.
+@lru_cache(512)
 def _compiled(sizes: Sizes, blocking: str, tiles: Tiles) -> Any:
     return tvm.compile(scheduled(sizes, blocking, tiles), target=host_target())["main"]
 
 
+class Prepared(NamedTuple):
+    """A convolution for inputs of one shape: the function, what it takes beside x, and the sizes."""
+
+    function: Any
+    tensors: tuple[Tensor, ...]
+    sizes: Sizes
+
+
 class TvmKernel:
-    """`GroupedConvolution` compiled by TVM when it first sees a shape.
+    """`GroupedConvolution` compiled by TVM when it first sees a shape; it keeps the last `SHAPES` of them.
 
     Args:
         convolution: what is computed.
@@ -100,32 +112,37 @@ class TvmKernel:
 
     def __init__(self, convolution: GroupedConvolution, blocking: str | None = None) -> None:
         self.convolution = convolution
-        self.blocking = blocking
-        self._prepared: dict[tuple[int, ...], tuple[Any, list[Tensor], Sizes]] = {}
+        self.prepared = lru_cache(SHAPES)(partial(_prepare, convolution, blocking, WeakValueDictionary()))
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output (N, c_out, H', W') for x (N, c_in, H, W)."""
         of = self.convolution
         x = of.selected(of.padded(x)).contiguous()
-        shape = tuple(x.shape)
-        if shape not in self._prepared:
-            self._prepared[shape] = self._prepare(shape)
-        function, tensors, sizes = self._prepared[shape]
-        y = x.new_empty(shape[0], len(of.weight), *sizes.out)
+        function, tensors, sizes = self.prepared(x.shape)
+        y = x.new_empty(x.shape[0], len(of.weight), *sizes.out)
         function(x, *tensors, y)
         return y if of.outputs is None else y[:, of.outputs]
 
-    def _prepare(self, shape: tuple[int, ...]) -> tuple[Any, list[Tensor], Sizes]:
-        of, sizes = self.convolution, sizes_of(self.convolution, shape)
-        blocking = self.blocking or default_blocking(sizes)
-        tiles = default_tiles(sizes, blocking)
-        tensors = [pack(of, tiles)]
-        if of.coarse is not None:
-            tensors.append(of.coarse.contiguous())
-        bias = torch.zeros(len(of.weight), dtype=torch.float32, device="cpu")
-        if of.bias is not None:
-            bias = of.bias if of.outputs is None else bias.index_copy(0, of.outputs, of.bias)
-        return _compiled(sizes, blocking, tiles), [*tensors, bias.contiguous()], sizes
+
+def _prepare(
+    of: GroupedConvolution,
+    blocking: str | None,
+    packings: MutableMapping[tuple[int, int], Tensor],
+    shape: tuple[int, ...],
+) -> Prepared:
+    """For a padded input of this shape; `packings` are those of other shapes, by the sizes of their blocks."""
+    sizes = sizes_of(of, shape)
+    blocking = blocking or default_blocking(sizes)
+    tiles = default_tiles(sizes, blocking)
+    key = tiles.inputs, tiles.filters
+    weights = packings.get(key)
+    if weights is None:
+        weights = packings[key] = pack(of, tiles)
+    coarse = () if of.coarse is None else (of.coarse.contiguous(),)
+    bias = torch.zeros(len(of.weight), dtype=torch.float32, device="cpu")
+    if of.bias is not None:
+        bias = of.bias if of.outputs is None else bias.index_copy(0, of.outputs, of.bias)
+    return Prepared(_compiled(sizes, blocking, tiles), (weights, *coarse, bias.contiguous()), sizes)
 
 
 def pack(of: GroupedConvolution, tiles: Tiles) -> Tensor:
