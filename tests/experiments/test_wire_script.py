@@ -57,7 +57,7 @@ def test_mobilenet_has_the_papers_groups_and_classes(wire, tmp_path, capsys):
 def test_wide_residual_networks_have_the_papers_groups_and_classes(
     wire, tmp_path, capsys, monkeypatch, network, classes
 ):
-    monkeypatch.setattr(wire, "parallel_variants", lambda: ("gc",))  # each is built anew for each n
+    monkeypatch.setattr(wire, "parallel_variants", lambda: ("sc", "gc", "shuffle"))  # each built for each n
     wire.main(network, images=1000, output=tmp_path / "wire.json")
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     found = {int(line[0]): line[3] for line in lines if line[1:2] == ["GC"]}
