@@ -117,8 +117,8 @@ def test_a_run_does_not_go_on_in_another_precision(tmp_path):
 
 
 def test_a_run_goes_on_with_the_threads_that_it_began_with(tmp_path):
-    run, how = cell(), execution(tmp_path, threads=2)
-    stop_in_epoch(2, run, how)
+    run, how = cell(epochs=2), execution(tmp_path, threads=2)
+    stop_in_epoch(1, run, how)
     with pytest.warns(UserWarning, match=f"{run.identity}: the run continues with .* 2 in place of 1"):
         resumed = train(run, replace(how, threads=1))
     assert resumed.execution.threads == 2
@@ -126,11 +126,10 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(tmp_path):
 
 
 def test_a_run_of_two_commits_counts_as_of_code_that_differs_from_its_commit(tmp_path, monkeypatch):
-    run, how = cell(), execution(tmp_path)
+    run, how = cell(epochs=2), execution(tmp_path)
     here = describe_environment()
     monkeypatch.setattr("gc2l.training.run.describe_environment", lambda **_: replace(here, commit="a", dirty=False))
     stop_in_epoch(1, run, how)
-    stop_in_epoch(2, run, how)
     folder = tmp_path / "checkpoints" / run.identity
     shutil.copytree(folder, tmp_path / "copy")
     assert train(run, how).dirty is False
