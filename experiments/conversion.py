@@ -14,7 +14,6 @@ from gc2l.campaign.fine_tuning import LEARNING_RATE, convert_and_tune, trained_n
 from gc2l.data import dataset_info
 from gc2l.evidence.publish import publish_conversion
 from gc2l.records import ConversionRecord, RunStore, describe_environment, save_measurement
-from gc2l.records.conversion import Conversion
 from gc2l.training import Execution
 
 PRESETS = Path(__file__).parent / "presets"
@@ -49,12 +48,7 @@ def main(
     cells = [column.cell("sc", 1, seed) for seed in range(1, seeds + 1)]
     networks = [trained_network(cell, RunStore(runs), Execution(scratch=scratch)) for cell in cells]
     conversions = [
-        Conversion(
-            convolution=label,
-            weights=weights,
-            seed=cell.seed,
-            **vars(convert_and_tune(network, cell, variant, groups, weights, options)),
-        )
+        convert_and_tune(network, cell, label, variant, groups, weights, options)
         for label, (variant, options) in CONVERSIONS.items()
         for weights in ("nearest", "fresh")
         for network, cell in zip(networks, cells, strict=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gc2l.analysis.labels import mean_text
 from gc2l.analysis.render import NOTHING
-from gc2l.analysis.selection import seeds_by_execution
+from gc2l.analysis.selection import ran_alike
 from gc2l.analysis.statistics import mean_interval, paired_difference
 from gc2l.records import Record
 
@@ -50,7 +50,7 @@ def _cells(
 def _difference(finished: Mapping[int, Record], others: Mapping[int, Record]) -> str:
     shared = sorted(finished.keys() & others.keys())
     pairs = [(finished[seed], others[seed]) for seed in shared]
-    alike = [pair for pair in pairs if len(seeds_by_execution(pair)) == 1]
+    alike = [pair for pair in pairs if ran_alike(pair)]
     if not alike:
         return NOTHING
     text = mean_text(paired_difference(*map(_errors, zip(*alike, strict=True))), sign="+")

@@ -68,5 +68,10 @@ def seeds_by_execution(records: Iterable[Record]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(sorted(of)) for name, of in sorted(seeds.items(), key=lambda entry: -len(entry[1]))}
 
 
+def ran_alike(records: Iterable[Record]) -> bool:
+    """Whether all ran on the same device in the same precision: only such runs are compared with each other."""
+    return len(seeds_by_execution(records)) == 1
+
+
 def _seedless_hash(configuration: dict[str, Any]) -> str:
     return configuration_hash({name: value for name, value in configuration.items() if name != "seed"})

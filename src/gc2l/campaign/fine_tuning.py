@@ -2,7 +2,7 @@
 
 import copy
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,28 +16,12 @@ from gc2l.files import read_checked
 from gc2l.models import build_model, convert
 from gc2l.models.conversion import Weights
 from gc2l.records import RunStore
+from gc2l.records.conversion import Conversion
 from gc2l.training import Execution, fine_tune, remove_checkpoints, renew_statistics, train
 from gc2l.training.run import weights_path
 
 LEARNING_RATE = 0.02
 """Peak rate of the epoch of fine-tuning, a fifth of the digits' own, the same for every conversion."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Converted:
-    """Numbers of wrong answers on the test images.
-
-    Attributes:
-        trained: of the network before.
-        converted: right after its conversion.
-        renewed: with the statistics of its batch norms measured anew.
-        tuned: after the epoch of training that follows.
-    """
-
-    trained: int
-    converted: int
-    renewed: int
-    tuned: int
 
 
 def trained_network(cell: Cell, store: RunStore, execution: Execution) -> nn.Module:
@@ -57,9 +41,13 @@ def trained_network(cell: Cell, store: RunStore, execution: Execution) -> nn.Mod
 
 
 def convert_and_tune(
-    network: nn.Module, cell: Cell, variant: str, groups: int, weights: Weights, options: dict[str, Any]
-) -> Converted:
-    """Convert a copy of the trained `network` of `cell`, and train it for one epoch with the cell's seed."""
+    network: nn.Module, cell: Cell, label: str, variant: str, groups: int, weights: Weights, options: dict[str, Any]
+) -> Conversion:
+    """Convert a copy of the trained `network` of `cell`, and train it for one epoch with the cell's seed.
+
+    Returns:
+        The wrong answers on the test images; the convolution is named `label`.
+    """
     torch.manual_seed(cell.seed)
     converted = convert(copy.deepcopy(network), variant, groups, weights=weights, **options)
     before, at_once = _errors(network, cell), _errors(converted, cell)
@@ -67,7 +55,15 @@ def convert_and_tune(
     renewed = _errors(converted, cell)
     epoch = replace(cell.training, epochs=1, learning_rate=LEARNING_RATE, schedule="one_cycle")
     fine_tune(converted, replace(cell, training=epoch))
-    return Converted(trained=before, converted=at_once, renewed=renewed, tuned=_errors(converted, cell))
+    return Conversion(
+        convolution=label,
+        weights=weights,
+        seed=cell.seed,
+        trained=before,
+        converted=at_once,
+        renewed=renewed,
+        tuned=_errors(converted, cell),
+    )
 
 
 def _errors(network: nn.Module, cell: Cell) -> int:

@@ -23,7 +23,7 @@ class Conversion(Part):
     """
 
     convolution: Name
-    weights: Literal["nearest", "fresh"]
+    weights: Literal["nearest", "fresh", "unscaled"]
     seed: Count
     trained: Count
     converted: Count

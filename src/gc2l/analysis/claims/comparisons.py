@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gc2l.analysis.claims.claim import Convolution, ScaleRuns
 from gc2l.analysis.claims.verdict import Claimed, Part, Verdict, decide, estimated_part
 from gc2l.analysis.labels import estimate_text, executions_label, seeds_label
-from gc2l.analysis.selection import seeds_by_execution
+from gc2l.analysis.selection import ran_alike, seeds_by_execution
 from gc2l.analysis.statistics import Estimate, mean_interval, paired_difference, slope
 from gc2l.records import Record
 from gc2l.variants import VARIANTS
@@ -109,7 +109,7 @@ def _part(
     """The part over the seeds with which all convolutions have finished, on one kind of device in one precision."""
     finished = [runs.finished(convolution) for convolution in convolutions]
     shared = sorted(set.intersection(*map(set, finished)))
-    seeds = [seed for seed in shared if len(seeds_by_execution(of_seed[seed] for of_seed in finished)) == 1]
+    seeds = [seed for seed in shared if ran_alike(of_seed[seed] for of_seed in finished)]
     mixed = [seed for seed in shared if seed not in seeds]
     left_out = f"{seeds_label(mixed)} left out: the runs differ in device or precision" if mixed else ""
     diverged = ", ".join(

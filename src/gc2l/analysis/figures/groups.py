@@ -107,8 +107,8 @@ def _draw_variant(axes: Axes, variant: str, points: Sequence[Point]) -> str:
 def _fit(points: Sequence[Point]) -> tuple[Estimate, float] | None:
     """Slope and intercept of the error (percent) against log2 n; None with fewer than three n.
 
-    As in the claims, the slope of each seed is one value: one n's seeds share what their order of the images and their
-    initial weights do, so the points of several n are not independent. One seed's interval is that of its line.
+    As in the claims, the slope of each seed is one value: runs of one seed share the order of the images, so their
+    points are not independent of each other. One seed's interval is that of its line.
     """
     seeds = sorted(set.intersection(*(set(point.errors_percent) for point in points)))
     if len(points) < 3 or not seeds:
