@@ -18,6 +18,7 @@ RUNS = --runs $(RESULTS)/runs
 # Checkpoints and final weights of another folder of results are its own.
 SCRATCH = $(if $(filter results,$(RESULTS)),.scratch,$(RESULTS)/scratch)
 APPROXIMATION = --approximation $(RESULTS)/approximation.csv
+MEASURED = --measured $(RESULTS)
 READY := $(VENV)/.ready
 
 $(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/ops/cpu/*.[ch] src/gc2l/edge/*.c)
@@ -76,7 +77,7 @@ coarse: $(READY) ## What the coarse level of the released networks does, on the 
 
 .PHONY: tables
 tables: $(READY) ## Write all tables again from the records, without training
-	@$(RUN) experiments/tables.py $(RUNS) --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)
+	@$(RUN) experiments/tables.py $(RUNS) $(MEASURED) --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)
 
 .PHONY: params
 params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 with the printed ones
@@ -104,11 +105,11 @@ edge: $(READY) ## Inference of one image side by side with other libraries: resu
 
 .PHONY: claims
 claims: $(READY) ## Judge every claim of the paper by the records: results/claims.md and .json
-	@$(RUN) experiments/claims.py $(RUNS) $(APPROXIMATION) --output $(RESULTS) $(ARGS)
+	@$(RUN) experiments/claims.py $(RUNS) $(APPROXIMATION) $(MEASURED) --output $(RESULTS) $(ARGS)
 
 .PHONY: report
 report: $(READY) ## The whole reproduction on one page, results/report/index.html, and the numbers in the READMEs
-	@$(RUN) experiments/report.py $(RUNS) $(APPROXIMATION) --output $(RESULTS)/report/index.html $(ARGS)
+	@$(RUN) experiments/report.py $(RUNS) $(APPROXIMATION) $(MEASURED) --output $(RESULTS)/report/index.html $(ARGS)
 	@$(if $(filter results,$(RESULTS)),$(RUN) experiments/readme.py)
 
 .PHONY: reproduce
