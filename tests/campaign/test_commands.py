@@ -71,6 +71,23 @@ def test_a_wrong_argument_names_what_is_right(tmp_path, arguments, message):
         Export(path=tmp_path / "x.onnx", **arguments)()
 
 
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("other.pt", lambda path: torch.save({"state_dict": {}}, path)),
+        ("whole.pt", lambda path: torch.save(torch.nn.ReLU(), path)),
+        ("damaged.pt", lambda path: path.write_bytes(b"no archive")),
+        ("damaged.safetensors", lambda path: path.write_bytes(b"no tensors")),
+    ],
+)
+def test_wrong_weights_are_named(tmp_path, name, write):
+    path = tmp_path / name
+    write(path)
+    with pytest.raises(ValueError, match=rf"weights=.*{name} does not hold the state of this network"):
+        Export(path=tmp_path / "x.onnx", network="squeezenet1_1", weights=path)()
+    assert not (tmp_path / "x.onnx").exists()
+
+
 def test_missing_weights_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"weights=.*none\.pt is missing"):
         Export(path=tmp_path / "x.onnx", network="squeezenet1_1", weights=tmp_path / "none.pt")()

@@ -3,6 +3,7 @@ import logging
 
 import pytest
 import torch
+from inference_networks import RELATIVE, deviation, trained
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
@@ -12,40 +13,6 @@ from gc2l.edge.describe import describe
 from gc2l.models import build_model, paper_network, wide_resnet_cifar
 from gc2l.nn import TwoLevelGroupConv2d, make_conv
 from gc2l.variants import VARIANTS
-
-RELATIVE = 1e-4
-
-
-@pytest.fixture(params=["c", "tvm"])
-def engine(request):
-    if request.param == "c" and kernel.library() is None:
-        pytest.skip("no compiled library, or no AVX-512")
-    if request.param == "tvm":
-        pytest.importorskip("tvm")
-    return request.param
-
-
-def trained(network):
-    """Norms as after training: with weights and statistics that folding must not lose."""
-    for part in network.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            for value, low, high in ((part.weight, 0.5, 2), (part.running_var, 0.5, 2), (part.bias, -1, 1)):
-                nn.init.uniform_(value, low, high)
-            nn.init.uniform_(part.running_mean, -1, 1)
-    return network.eval()
-
-
-def deviation(found, network, x):
-    with torch.no_grad():
-        expected = copy.deepcopy(network).double()(x.double())
-    return float((found - expected).norm() / expected.norm())
-
-
-@pytest.fixture(autouse=True)
-def inference():
-    torch.manual_seed(0)
-    with torch.no_grad():
-        yield
 
 
 class Small(nn.Module):

@@ -1,5 +1,6 @@
 """The compiled convolutions against plain loops over groups in float64, for shapes that nobody chose."""
 
+import ctypes
 import itertools
 import math
 
@@ -205,6 +206,18 @@ def test_every_layout(layout, kernel_size, stride, padding, dilation, size, chan
     assert error(kernel.CompiledKernel(of)(x), group_by_group(of, x)) < TOLERANCE
 
 
+class Piece(ctypes.Structure):
+    """The struct `piece` of grouped.c."""
+
+    _fields_ = (
+        ("runs", ctypes.c_long * 2),
+        ("in_image", ctypes.c_uint16 * 2),
+        ("seen", ctypes.c_uint16),
+        ("many", ctypes.c_uint16),
+        ("from", ctypes.c_int32 * tiles.LANES),
+    )
+
+
 def test_copies_read_what_taps_see():
     """By plain indexing, without the library: the number of each tap for each pixel of the output."""
     for layout, kernel_size, stride, padding, dilation, size in LAYOUTS:
@@ -214,7 +227,7 @@ def test_copies_read_what_taps_see():
             continue
         image = torch.arange(1.0, size[0] * size[1] + 1)
         plane = []
-        for piece in np.frombuffer(copy.pieces.numpy(), copies.Piece):
+        for piece in np.frombuffer(copy.pieces.numpy(), Piece):
             for lane in range(tiles.LANES):
                 run, at = divmod(int(piece["from"][lane]), tiles.LANES)
                 place = int(piece["from"][lane]) if piece["many"] else int(piece["runs"][run % 2]) + at

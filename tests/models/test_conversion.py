@@ -137,12 +137,13 @@ def test_a_layer_shared_within_one_parent_is_replaced_under_both_names():
 
 
 def test_tied_weights_and_hooks_are_not_lost():
-    network = nn.Sequential(*(nn.Conv2d(8, 8, 1) for _ in range(4)))
+    network = nn.Sequential(*(nn.Conv2d(8, 8, 1) for _ in range(5)))
     network[1].weight = network[0].weight
     network[2].register_forward_hook(lambda module, inputs, output: output)
+    network[4].forward = lambda x: x
     plan = plan_conversion(network, "gc", 2)
-    assert [decision.replaced for decision in plan] == [False, False, False, True]
-    assert "shares its weights" in plan[0].reason and "hooks" in plan[2].reason
+    assert [decision.replaced for decision in plan] == [False, False, False, True, False]
+    assert "shares its weights" in plan[0].reason and "hooks" in plan[2].reason and "forward" in plan[4].reason
     assert convert(network, "gc", 2)[1].weight is network[0].weight
 
 

@@ -124,6 +124,11 @@ def test_a_wrong_suffix_or_mode_is_refused(network, tmp_path):
         export_onnx(network.train(), tmp_path / "network.onnx", 9)
 
 
+def test_another_form_is_refused(network, tmp_path):
+    with pytest.raises(ValueError, match="form='Dense'"):
+        export_onnx(network, tmp_path / "x.onnx", 16, form="Dense")
+
+
 def test_a_single_layer_has_a_dense_form():
     layer = make_conv("gc2l", 4, 4, 3, groups=2).eval()
     dense = dense_form(layer)

@@ -220,6 +220,13 @@ def hooked():
     return network
 
 
+def doubled():
+    network = Plain()
+    plain = network.conv.forward
+    network.conv.forward = lambda x: 2 * plain(x)
+    return network
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -232,6 +239,7 @@ def hooked():
         (WeightRead, "reads the numbers of conv"),
         (StatisticsRead, "reads the numbers of norm"),
         (hooked, "layer has hooks"),
+        (doubled, "layer has hooks"),
     ],
 )
 def test_a_pair_is_left_when_the_flow_of_data_forbids_it(make, reason, caplog):

@@ -9,7 +9,7 @@ import pytest
 # Everything that the extras bring and that this environment therefore has.
 HIDE = """
 import sys
-for name in ("torchvision", "pytorch_lightning", "numpy", "pandas", "scipy", "pydantic", "tyro", "wandb"):
+for name in "torchvision pytorch_lightning numpy pandas scipy pydantic safetensors tyro wandb".split():
     sys.modules[name] = None
 """
 
@@ -35,7 +35,22 @@ wide_resnet_cifar(10, 1)
 """
 
 
-@pytest.mark.parametrize("code", [LAYERS, NETWORKS], ids=["layers", "networks"])
+COMPILED = """
+import torch
+from gc2l.edge import compile_for_inference
+from gc2l.edge.copies import copy_of
+from gc2l.ops.geometry import Geometry
+layer = torch.nn.Sequential(torch.nn.Conv2d(8, 8, 3, groups=2)).eval()
+copy_of(Geometry(stride=(2, 2)), (3, 3), (9, 9), True)
+try:
+    with torch.no_grad():
+        compile_for_inference(layer, engine="c")(torch.ones(1, 8, 9, 9))
+except ImportError as error:
+    assert "AVX-512" in str(error)  # no compiled library
+"""
+
+
+@pytest.mark.parametrize("code", [LAYERS, NETWORKS, COMPILED], ids=["layers", "networks", "compiled"])
 def test_torch_alone_is_enough(code, run):
     done = run(code)
     assert done.returncode == 0, done.stderr

@@ -81,7 +81,7 @@ class Export:
         if self.weights is None:
             print("the weights are fresh ones: --weights takes those of a trained network")
         else:
-            network.load_state_dict(_state(self.weights))
+            _load(network, self.weights)
         return network
 
 
@@ -106,7 +106,14 @@ def main() -> int:
     return command()
 
 
-def _state(path: Path) -> dict[str, torch.Tensor]:
+def _load(network: nn.Module, path: Path) -> None:
     if not path.exists():
         raise FileNotFoundError(f"weights={path} is missing")
-    return load_file(path) if path.suffix == ".safetensors" else torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
+    except Exception as error:  # safetensors, damaged archives, other objects and wrong shapes each have their own
+        raise ValueError(f"weights={path} does not hold the state of this network: {error}") from error

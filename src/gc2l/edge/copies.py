@@ -1,11 +1,8 @@
 """How the channels of a group lie when grouped.c reads them: where each number is copied from and each tap reads."""
 
-import ctypes
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,18 +11,6 @@ from gc2l.edge.tiles import LANES
 from gc2l.ops.geometry import Geometry
 
 DIRECT, BY_ROW, BY_COLUMN = range(3)
-
-
-class Piece(ctypes.Structure):
-    """The struct `piece` of grouped.c."""
-
-    _fields_: ClassVar = [
-        ("runs", ctypes.c_long * 2),
-        ("in_image", ctypes.c_uint16 * 2),
-        ("seen", ctypes.c_uint16),
-        ("many", ctypes.c_uint16),
-        ("from", ctypes.c_int32 * LANES),
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +58,11 @@ def spread(numbers: int) -> int:
 
 
 def pieces(place: Tensor, pixels: int) -> Tensor:
-    """`Piece` for each 16 of the places in an image of that many pixels, as bytes; -1 is for zero."""
+    """The struct `piece` of grouped.c for each 16 of the places in an image of that many pixels; -1 is for zero.
+
+    Returns:
+        (pieces, bytes of one), uint8.
+    """
     place = place.view(-1, LANES)
     seen, far = place >= 0, torch.iinfo(torch.long).max - LANES
     first = torch.where(seen, place, far).amin(1, keepdim=True)
@@ -82,12 +71,13 @@ def pieces(place: Tensor, pixels: int) -> Tensor:
     many = (beyond & (place >= second + LANES)).any(1, keepdim=True)
     lanes = torch.where(beyond, place - second + LANES, place - first)
     runs = torch.cat((first, second), 1)
-    found = np.zeros(len(place), Piece)
-    found["runs"] = torch.where(runs == far, 0, runs)
-    found["in_image"] = _bits((runs < pixels)[..., None] & (runs[..., None] + torch.arange(LANES) < pixels))
-    found["seen"], found["many"] = _bits(seen), many[:, 0]
-    found["from"] = torch.where(seen, torch.where(many, place, lanes), 0)
-    return torch.from_numpy(found.view(np.uint8))
+    in_image = _bits((runs < pixels)[..., None] & (runs[..., None] + torch.arange(LANES) < pixels))
+    fields = (
+        torch.where(runs == far, 0, runs),
+        torch.cat((in_image, _bits(seen)[:, None], many), 1).to(torch.int16),
+        torch.where(seen, torch.where(many, place, lanes), 0).to(torch.int32),
+    )
+    return torch.cat([value.contiguous().view(torch.uint8) for value in fields], 1)
 
 
 def _by_row(geometry: Geometry, kernel: tuple[int, int], size: tuple[int, int], out: tuple[int, int]) -> Copy:

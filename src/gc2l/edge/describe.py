@@ -35,7 +35,7 @@ def describe(layer: nn.Module, *, also_standard: bool = False) -> GroupedConvolu
     if parts is None:
         return f"it is a {type(layer).__name__}; compiled are {', '.join(kind.__name__ for kind in _PARTS)}"
     if has_hooks(layer):
-        return "it has hooks, which would be lost"
+        return "it has hooks or a forward of its own, which would be lost"
     weight: Any = layer.weight
     if weight.dtype != torch.float32 or weight.device.type != "cpu":
         return f"its weights are {weight.dtype} on {weight.device}; compiled are float32 layers on the CPU"

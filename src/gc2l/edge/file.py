@@ -18,12 +18,15 @@ def save_compiled(network: nn.Module, path: str | Path) -> None:
 
     Raises:
         ValueError: a network without a compiled layer.
+        FileNotFoundError: the folder of `path` is missing.
     """
     from safetensors.torch import save_file  # noqa: PLC0415
 
     layers = _compiled_layers(network)
     if not layers:
         raise ValueError("network has no compiled layer: save its state_dict(), or compile it first")
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"path={path}: there is no folder {Path(path).parent}")
     tensors = {name: value.detach().clone().contiguous() for name, value in network.state_dict().items()}
     settings = {name: layer.settings() for name, layer in layers.items()}
     save_file(tensors, path, {"format": FORMAT, "layers": json.dumps(settings)})
@@ -61,7 +64,7 @@ def load_compiled(path: str | Path, network: nn.Module, *, engine: str | None = 
     for name, of in settings.items():
         own = {part: tensors[f"{name}.{part}" if name else part] for part in _parts(tensors, name)}
         try:
-            layer = InferenceConv2d.from_settings(of, own, chosen).eval()
+            layer = InferenceConv2d.from_settings(of, own, chosen, here[name]).eval()
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is damaged: {name!r} cannot be a layer: {error!r}") from error
         _check_same(path, name, here[name], layer)

@@ -87,6 +87,18 @@ class GroupedConvolution:
         """(k_h, k_w)."""
         return self.weight.shape[2], self.weight.shape[3]
 
+    def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(H', W') for a padded input of `size` (H, W).
+
+        Raises:
+            ValueError: an input smaller than the kernel.
+        """
+        out = self.geometry.output_size(size, self.kernel)
+        if min(out) < 1:
+            pixels = f"{size[0]} x {size[1]} pixels"
+            raise ValueError(f"an input of {pixels} is smaller than the kernel {self.kernel} with {self.geometry}")
+        return out
+
     def tensors(self) -> dict[str, Tensor]:
         """Those that there are, by name."""
         return {name: value for name in TENSORS if (value := getattr(self, name)) is not None}

@@ -99,7 +99,8 @@ def scheduled(sizes: Sizes, blocking: str, tiles: Tiles, lanes: int = LANES) -> 
     def finished(b: Any, o: Any, h: Any, w: Any) -> Any:
         value = at(b, o // sizes.filters, o % sizes.filters, h, w) + bias[o]
         value = value + added[b, o, h, w] if sizes.coarse else value
-        return tirx.max(value, tirx.const(0, "float32")) if sizes.relu else value
+        zero = tirx.const(0, "float32")
+        return tirx.Select(value < zero, zero, value) if sizes.relu else value  # max() makes 0 of NaN
 
     y = te.compute(shape, finished, "y")
     function = te.create_prim_func([*arguments, bias, y]).with_attr("global_symbol", "main")

@@ -37,24 +37,40 @@ def choose_engine(engine: str | None = None) -> Engine:
     )
 
 
+SETTINGS = (
+    "in_channels",
+    "out_channels",
+    "kernel_size",
+    "stride",
+    "padding",
+    "dilation",
+    "groups",
+    "padding_mode",
+)
+
+
 class InferenceConv2d(nn.Module):
     """A grouped convolution with weights that are packed once; see `GroupedConvolution`. It has no gradients.
+
+    Weights are packed in the first call, and again after `load_state_dict` and `to`; other changes have no effect.
 
     Args:
         convolution: what it computes.
         engine: "c" or "tvm". With one group the framework's convolution is used.
+        layer: the one in whose place it stands; networks read its `SETTINGS`.
 
     Shape:
         input (N, c_in, H, W) or (c_in, H, W), float32 on the CPU, output (N, c_out, H', W') or (c_out, H', W').
     """
 
-    def __init__(self, convolution: GroupedConvolution, engine: Engine) -> None:
+    def __init__(self, convolution: GroupedConvolution, engine: Engine, layer: nn.Module) -> None:
         super().__init__()
         self.engine = engine
         self._settings = convolution
         for name in TENSORS:
             self.register_buffer(name, getattr(convolution, name))
-        self.in_channels, self.out_channels = convolution.c_in, convolution.c_out  # which networks read
+        for name in SETTINGS:
+            setattr(self, name, getattr(layer, name))
         self._kernel: Callable[[Tensor], Tensor] | None = None
 
     @property
@@ -69,18 +85,21 @@ class InferenceConv2d(nn.Module):
             relu=settings.relu,
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x.
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to the input.
 
         Raises:
-            TypeError: x is not float32 on the CPU.
-            ValueError: another number of channels or dimensions, or an x with gradients.
+            TypeError: it is not float32 on the CPU.
+            ValueError: another number of channels or dimensions, fewer pixels than the kernel, or an input with
+                gradients.
         """
+        x = input
         if x.dtype != torch.float32 or not x.is_cpu:
             raise TypeError(f"x is {x.dtype} on {x.device}; the network is compiled for float32 on the CPU")
         shape = x.shape
-        if len(shape) not in (3, 4) or shape[-3] != self.in_channels:
-            raise ValueError(f"x has the shape {tuple(shape)}; it must be (N, {self.in_channels}, H, W) or without N")
+        c_in = self.in_channels
+        if len(shape) not in (3, 4) or shape[-3] != c_in:
+            raise ValueError(f"x has the shape {tuple(shape)}; it must be (N, {c_in}, H, W) or without N")
         if x.requires_grad and torch.is_grad_enabled():
             raise ValueError("x requires gradients, which a compiled network has not: call it under torch.no_grad()")
         if 0 in shape:
@@ -103,8 +122,10 @@ class InferenceConv2d(nn.Module):
         }
 
     @classmethod
-    def from_settings(cls, settings: dict[str, Any], tensors: dict[str, Any], engine: Engine) -> "InferenceConv2d":
-        """The layer that `settings` and its tensors describe."""
+    def from_settings(
+        cls, settings: dict[str, Any], tensors: dict[str, Any], engine: Engine, layer: nn.Module
+    ) -> "InferenceConv2d":
+        """The layer that `settings` and its tensors describe, in the place of `layer`."""
         stride, zeros, dilation = (tuple(settings[name]) for name in ("stride", "zeros", "dilation"))
         convolution = GroupedConvolution(
             **tensors,
@@ -113,7 +134,7 @@ class InferenceConv2d(nn.Module):
             padding_mode=settings["padding_mode"],
             relu=settings["relu"],
         )
-        return cls(convolution, engine)
+        return cls(convolution, engine, layer)
 
     def extra_repr(self) -> str:
         """Channels, kernel, groups."""

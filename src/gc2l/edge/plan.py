@@ -69,11 +69,7 @@ class Plan:
     def _prepare(self, of: GroupedConvolution, shape: tuple[int, ...]) -> None:
         images, c_in, height, width = shape
         geometry, n = of.geometry, of.geometry.groups
-        out = geometry.output_size((height, width), of.kernel)
-        if min(out) < 1:
-            raise ValueError(
-                f"an input of {height} x {width} pixels is smaller than the kernel {of.kernel} with {geometry}"
-            )
+        out = of.output_size((height, width))
         filters = of.filters()  # (n, K + m, c, k_h, k_w)
         k = 0 if of.restriction is None else len(of.restriction)
         inputs = torch.arange(n * filters.shape[2]) if of.inputs is None else of.inputs

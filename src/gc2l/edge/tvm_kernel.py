@@ -78,7 +78,7 @@ def sizes_of(of: GroupedConvolution, shape: tuple[int, ...]) -> Sizes:
         stride=geometry.stride,
         padding=geometry.padding,
         dilation=geometry.dilation,
-        out=geometry.output_size((shape[2], shape[3]), of.kernel),
+        out=of.output_size((shape[2], shape[3])),
         relu=of.relu,
     )
 

@@ -33,7 +33,7 @@ def load_compact_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     """Give `network` the function that `state` of `compact_state` describes.
 
     Raises:
-        KeyError, RuntimeError: the state of another network.
+        KeyError, IndexError, RuntimeError: the state of another network.
     """
     full = dict(state)
     for prefix, layer in _learnable_layers(network):

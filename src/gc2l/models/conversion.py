@@ -114,7 +114,7 @@ def _decide(
     if not isinstance(conv, nn.Conv2d) or type(conv) not in (nn.Conv2d, GroupConv2d):
         reason = f"it is a {type(conv).__name__}, not a plain Conv2d"
     elif has_hooks(conv):
-        reason = "it has hooks, which would be lost"
+        reason = "it has hooks or a forward of its own, which would be lost"
     elif tied:
         reason = "another layer shares its weights"
     elif conv.groups != 1:

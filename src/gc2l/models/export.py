@@ -2,13 +2,14 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from gc2l.files import new_files
 from gc2l.models.fusion import fuse_batch_norm
+from gc2l.names import check_choice
 from gc2l.nn import Convolution, GroupConv2d
 
 Form = Literal["structured", "dense"]
@@ -17,7 +18,7 @@ TOLERANCE = 1e-3
 """Largest difference of a file that is kept, as a share of the largest output: both sides compute in 32 bits."""
 
 
-def export_onnx(network: nn.Module, path: Path, image_size: int, form: Form = "structured") -> float:
+def export_onnx(network: nn.Module, path: str | Path, image_size: int, form: Form = "structured") -> float:
     """Write `network` to an ONNX file for batches of any size, run it with onnxruntime and compare.
 
     Every batch norm that follows a convolution is folded into it, see `fuse_batch_norm`. Where this raises an error,
@@ -34,12 +35,14 @@ def export_onnx(network: nn.Module, path: Path, image_size: int, form: Form = "s
         The largest difference between the outputs, for random images.
 
     Raises:
-        ValueError: another suffix, training mode, or a file whose outputs differ by more than `TOLERANCE`.
+        ValueError: another suffix or form, training mode, or a file whose outputs differ by more than `TOLERANCE`.
         ModuleNotFoundError: onnx, onnxscript or onnxruntime are not installed.
     """
     # Here, so that everything else works without.
     import onnxruntime  # noqa: PLC0415
 
+    path = Path(path)
+    check_choice("form", form, get_args(Form))
     if path.suffix != ".onnx":
         raise ValueError(f"path={path} must end in .onnx")
     fused = fuse_batch_norm(network)

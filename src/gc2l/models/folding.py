@@ -41,7 +41,7 @@ def check_pair(layer: Any, norm: Any) -> None:
         if module.training:
             raise ValueError(f"{name} is in training mode, where batch norm depends on the batch: call eval() first")
         if has_hooks(module):
-            raise ValueError(f"{name} has hooks, which see its output or set its weight anew: remove them first")
+            raise ValueError(f"{name} has hooks or a forward of its own, which would be lost: remove them first")
     if norm.num_features != layer.out_channels:
         raise ValueError(f"norm has num_features={norm.num_features}, but the layer out_channels={layer.out_channels}")
     if norm.running_mean is None:

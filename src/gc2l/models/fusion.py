@@ -8,9 +8,10 @@ from inspect import Parameter, signature
 from operator import attrgetter
 from typing import Any
 
-from torch import fx, nn
+from torch import nn
 
 from gc2l.models.folding import LAYERS, check_pair, fold, norm_types, without_norm
+from gc2l.models.tracing import Tracer
 from gc2l.nn.convolution import has_hooks
 
 _log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def defaults_of(network: nn.Module) -> dict[str, Any]:
 
 def _pairs(network: nn.Module, arguments: dict[str, Any] | None = None) -> Iterator[tuple[str, str]]:
     """The paths of every layer that can take up a norm, and of the norm, where `forward` gets these arguments."""
-    tracer = _Tracer()
+    network, tracer = copy.deepcopy(network), _Tracer()
     try:
         graph = tracer.trace(network, concrete_args=arguments)
     except Exception as error:
@@ -86,7 +87,7 @@ def _pairs(network: nn.Module, arguments: dict[str, Any] | None = None) -> Itera
             raise ValueError(f"{path} is used more than once")
         if any(id(value) in read for value in part.state_dict(keep_vars=True).values()):
             raise ValueError(f"the network reads the numbers of {path} itself")
-        if any(path.startswith(f"{opaque}.") for opaque in tracer.opaque):
+        if tracer.is_opaque(path):
             raise ValueError(f"{path} is in a part that torch.fx cannot trace")
 
     for node in calls:
@@ -105,29 +106,10 @@ def _pairs(network: nn.Module, arguments: dict[str, Any] | None = None) -> Itera
             yield node.target, users[0].target
 
 
-class _Tracer(fx.Tracer):
-    """Records which modules call which; a module whose code does not run on symbols becomes one opaque step."""
-
+class _Tracer(Tracer):
     proxy_buffer_attributes = True  # so that a use of running statistics is recorded, as one of a parameter is
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.opaque: list[str] = []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Layers and norms are not looked into, nor is what has hooks, which would run on symbols."""
         leaf = type(m) in (*LAYERS, *norm_types()) or has_hooks(m)
         return leaf or super().is_leaf_module(m, module_qualified_name)
-
-    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        """Record a call. What was recorded of a call that failed stays in the graph, and counts as uses."""
-        depth = len(self.module_stack)
-        try:
-            return super().call_module(m, forward, args, kwargs)
-        except Exception as error:
-            while len(self.module_stack) > depth:
-                self.module_stack.popitem()
-            path = self.path_of_module(m)
-            _log.info("left all of %s: torch.fx cannot trace it (%s)", path, error)
-            self.opaque.append(path)
-            return self.create_proxy("call_module", path, args, kwargs)

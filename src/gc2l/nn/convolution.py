@@ -177,9 +177,10 @@ def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible:
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether a call of `module` does more than its `forward`, which what replaces it would lose."""
+    """Whether a call of `module` does more than the `forward` of its class, which what replaces it would lose."""
     names = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-    return any(getattr(module, hooks) for hooks in names)
+    # Tools that move weights or take times put a forward of their own on the object.
+    return "forward" in vars(module) or any(getattr(module, hooks) for hooks in names)
 
 
 def padding_widths(conv: nn.Conv2d | Convolution) -> tuple[int, int, int, int]:
