@@ -4,7 +4,6 @@ Trains the cells that a column of the preset still lacks, then prints the tables
 results/ablations/PRESET.md, those of another column than the first to PRESET-DATASET.md.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,10 +12,10 @@ from gc2l.campaign.script import find_preset, run_script
 
 import tyro
 
-from gc2l.analysis.ablations import ablation_table, movement_table
 from gc2l.campaign.ablations import ABLATIONS, ablation_cells
 from gc2l.campaign.grid import run_missing
-from gc2l.campaign.reproduce import GridArguments, recorded_seeds, report_failures
+from gc2l.campaign.pages import ablations_name, ablations_page
+from gc2l.campaign.reproduce import GridArguments, report_failures
 from gc2l.cells import Cell
 from gc2l.records import RunStore, write_atomically
 
@@ -53,28 +52,17 @@ def main() -> int:
     preset, store = find_preset(arguments.preset, PRESETS), RunStore(arguments.runs)
     column = preset.column(network=arguments.network, dataset=arguments.dataset)
 
-    def of_seed(seed: int, names: Sequence[str] = tuple(ABLATIONS)) -> list[Cell]:
-        found = [(ABLATIONS[name], n) for name in names for n in ABLATIONS[name].groups]
+    def of_seed(seed: int) -> list[Cell]:
+        found = [(ABLATIONS[name], n) for name in arguments.ablations for n in ABLATIONS[name].groups]
         grids = [ablation_cells(ablation, column, preset, n, [seed]) for ablation, n in found]
         return [cell for grid in grids for cells in grid.values() for cell in cells]
 
     # Seed by seed, so that a stopped grid is even.
-    chosen = [cell for seed in range(1, arguments.seeds + 1) for cell in of_seed(seed, arguments.ablations)]
+    chosen = [cell for seed in range(1, arguments.seeds + 1) for cell in of_seed(seed)]
     cells = list({cell.identity: cell for cell in chosen}.values())
     failures = run_missing(cells, store, arguments.execution, jobs=arguments.jobs)
-    seeds = recorded_seeds(of_seed, store, arguments.seeds)
-    parts = [f"# Ablations: preset {preset.name}\n"]
-    for ablation in ABLATIONS.values():
-        grids = {n: ablation_cells(ablation, column, preset, n, seeds) for n in ablation.groups}
-        runs = {
-            n: {label: [found for cell in cells if (found := store.find(cell))] for label, cells in grid.items()}
-            for n, grid in grids.items()
-        }
-        parts += [ablation_table(ablation.title, column.template, runs, ablation.reference), movement_table(runs)]
-    text = "\n".join(part for part in parts if part)
-    # One file a column, the preset's first in that of its name.
-    name = preset.name if column is preset.columns[0] else f"{preset.name}-{column.template.data.name}"
-    write_atomically(arguments.output / f"{name}.md", text)
+    text = ablations_page(preset, column, store, ablations=ABLATIONS, seeds=arguments.seeds)
+    write_atomically(arguments.output / ablations_name(preset, column), text)
     print(text)
     return report_failures(failures)
 

@@ -1,6 +1,7 @@
 """How well GC and GC-2L approximate the layers of every trained SC network (claim A6): results/approximation.csv.
 
-Measures the recorded SC runs that are not in the file yet and whose final weights are on this machine.
+Measures the recorded SC runs that are not in the file yet and whose final weights are on this machine. What the file
+has of runs whose records are not here stays.
 """
 
 from collections.abc import Iterable, Iterator
@@ -43,7 +44,9 @@ def main() -> int:
     presets, index = read_presets(PRESETS), RunIndex(RunStore(arguments.runs).all())
     known = read_approximations(arguments.output)
     kept: list[Approximation] = []
+    recorded = set()
     for cell, groups, record in standard_runs(presets.values(), index):
+        recorded.add((cell.preset, cell.identity))
         weights = record.weights_sha256 or ""
         own = [one for one in known if (one.preset, one.identity) == (cell.preset, cell.identity)]
         measured = [one for one in own if one.weights_sha256 == weights]
@@ -60,6 +63,11 @@ def main() -> int:
             print(path)
         elif own:
             print(f"{cell.slug} is dropped: it was measured before it was trained again, and {path} is missing")
+    others = [one for one in known if (one.preset, one.identity) not in recorded]
+    if others:
+        names = ", ".join(dict.fromkeys(f"{one.preset}/{one.identity}" for one in others))
+        print(f"kept without a record in {arguments.runs}: {names}")
+    kept += others
     write_checked(arguments.output, to_csv(kept))
     print(f"{arguments.output}: {len({(one.preset, one.identity) for one in kept})} networks")
     return 0

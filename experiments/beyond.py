@@ -9,11 +9,10 @@ from gc2l.campaign.script import find_preset, run_script
 
 import tyro
 
-from gc2l.analysis.beyond import beyond_table
-from gc2l.campaign.beyond import REFERENCE, beyond_cells, beyond_columns
+from gc2l.campaign.beyond import beyond_cells, beyond_columns
 from gc2l.campaign.grid import run_missing
-from gc2l.campaign.reproduce import GridArguments, recorded_seeds, report_failures
-from gc2l.cells import Cell, Column
+from gc2l.campaign.pages import beyond_page
+from gc2l.campaign.reproduce import GridArguments, report_failures
 from gc2l.records import RunStore, write_atomically
 
 PRESETS = Path(__file__).parent / "presets"
@@ -26,20 +25,13 @@ def main() -> int:
     columns = beyond_columns(preset)
     if not columns:
         raise ValueError(f"preset {preset.name!r} has no wide_resnet_cifar column, which this grid is for")
-    parts, failures = [f"# Beyond the paper: preset {preset.name}\n"], []
+    failures = []
     for column in columns:
         grid = beyond_cells(column, preset, range(1, arguments.seeds + 1))
         # Seed by seed, so that a stopped grid is even.
         cells = [cell for one_seed in zip(*grid.values(), strict=True) for cell in one_seed]
         failures += run_missing(cells, store, arguments.execution, jobs=arguments.jobs)
-
-        def of_seed(seed: int, column: Column = column) -> list[Cell]:
-            return [cell for cells in beyond_cells(column, preset, [seed]).values() for cell in cells]
-
-        shown = beyond_cells(column, preset, recorded_seeds(of_seed, store, arguments.seeds))
-        runs = {label: [found for cell in cells if (found := store.find(cell))] for label, cells in shown.items()}
-        parts.append(beyond_table(grid[REFERENCE][0], runs, REFERENCE))
-    text = "\n".join(parts)
+    text = beyond_page(preset, store, seeds=arguments.seeds)
     write_atomically(arguments.output / f"{preset.name}.md", text)
     print(text)
     return report_failures(failures)

@@ -25,9 +25,14 @@ def main(results: Path = Path("results"), data_root: Path | None = None) -> int:
     Args:
         results: folder of the released weights, the record, the table and the figure.
         data_root: folder of the data sets, by default that of the variable GC2L_DATA.
+
+    Raises:
+        ValueError: no GC-2L network is released there; an earlier record stays as it is.
     """
     root = data_root or DataConfig().root
     found = [released for released in list_released(results) if released.cell.model.variant == "gc2l"]
+    if not found:
+        raise ValueError(f"results={results} has no released GC-2L network to measure; make weights releases them")
     environment = describe_environment()
     networks = tuple(
         measure_coarse_level(load_released(one.name, results), recorded_cell(one.record, root)) for one in found

@@ -4,7 +4,17 @@ from hypothesis import strategies as st
 from pytest import approx
 
 from gc2l.analysis import mean_interval, paired_difference
-from gc2l.analysis.claims.verdict import Claimed, Part, Verdict, combine, decide, decide_exactly, holm, p_against
+from gc2l.analysis.claims.verdict import (
+    Claimed,
+    Part,
+    Verdict,
+    combine,
+    decide,
+    decide_exactly,
+    holm,
+    holm_of,
+    p_against,
+)
 
 BELOW = Claimed("<", 0)
 samples = st.lists(st.integers(-40, 40), min_size=3, max_size=6).filter(lambda values: len(set(values)) > 1)
@@ -85,3 +95,15 @@ def test_a_claim_is_contradicted_by_one_part_that_survives_holm():
     assert combine([good, good, good, part(Verdict.CONTRADICTED, 0.006)]) is Verdict.CONTRADICTED
     # What chance plays no part in needs no correction.
     assert combine([good, part(Verdict.CONTRADICTED)]) is Verdict.CONTRADICTED
+
+
+@pytest.mark.parametrize("other", [part(Verdict.NOT_YET_TESTED), part(Verdict.INCONCLUSIVE)])
+def test_parts_without_a_p_value_stay_in_the_family(other):
+    bad = part(Verdict.CONTRADICTED, 0.007)
+    # 0.007 times 3 is below 0.025, times 4 it is not: as with tested parts whose p value is 1.
+    assert combine([bad, other, other]) is Verdict.CONTRADICTED
+    assert combine([bad, other, other, other]) is Verdict.INCONCLUSIVE
+    tested = part(other.verdict, 1.0)
+    assert holm_of([bad, other, other, other]) == [approx(0.028), None, None, None]
+    assert holm_of([bad, tested, tested, tested])[0] == approx(0.028)
+    assert holm_of([other, other]) == [None, None]

@@ -77,8 +77,9 @@ def test_tables_and_targets():
     numbers = {"low": 1.0, "high": 2.0, "images_per_second": 3.0}
     where = {"groups": 4, "pass": "training step", "channels_last": True, "compile": False, "kept_bytes": 2**20}
     steps = [
-        {**where, **numbers, "network": "wide_resnet_28_10", "candidate": name, "median": value}
-        for name, value in (("GC", 1.0), ("GC-2L", 1.2), ("SC", 3.0))
+        {**where, **numbers, "images": images, "network": "wide_resnet_28_10", "candidate": name, "median": value}
+        for images, sc in ((16, 3.0), (64, 2.0))
+        for name, value in (("GC", 1.0), ("GC-2L", 1.2 * images / 16), ("SC", sc))
     ]
     loops = [
         {**numbers, "network": "wide_resnet_10_4", "candidate": name, "median": value}
@@ -88,7 +89,9 @@ def test_tables_and_targets():
     verdicts = {
         line.split("  ")[0]: line.rsplit("  ", 1)[1].strip() for line in targets(layers, steps, loops).split("\n")[3:-1]
     }
-    assert verdicts["GC-2L / GC, wide_resnet_28_10 step, eager, n = 4"] == "MISSED"
-    assert verdicts["GC-2L / SC, wide_resnet_28_10 step, eager, n = 4"] == "met"
+    assert verdicts["GC-2L / GC, wide_resnet_28_10 step of 16 images, eager, n = 4"] == "MISSED"
+    assert verdicts["GC-2L / SC, wide_resnet_28_10 step of 16 images, eager, n = 4"] == "met"
+    # 4.8 / 2: each batch size has its own two runs.
+    assert verdicts["GC-2L / SC, wide_resnet_28_10 step of 64 images, eager, n = 4"] == "MISSED"
     assert verdicts["plain loop / gc2l, wide_resnet_10_4"] == "met"
     assert verdicts["Lightning / bare loop, wide_resnet_10_4"] == "MISSED"

@@ -41,6 +41,14 @@ def test_a_second_run_of_the_day_keeps_what_the_first_measured(tmp_path):
     assert json.loads(first.path.read_text())["started"] == first._details["started"]
 
 
+def test_another_batch_size_is_another_measurement(tmp_path):
+    results(tmp_path).add("steps", [row("GC", 1.0) | {"images": 16}])
+    results(tmp_path).add("steps", [row("GC", 2.0) | {"images": 64}])
+    results(tmp_path).add("steps", [row("GC", 3.0) | {"images": 64}])
+    steps = columns(tmp_path / "day.json", "steps")
+    assert (steps["images"], steps["median"]) == ([16, 64], [1.0, 3.0])
+
+
 def test_another_commit_or_setting_needs_another_name(tmp_path, monkeypatch):
     first = results(tmp_path)
     first.add("layers", [row("GC", 1.0)])

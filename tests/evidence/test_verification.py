@@ -294,7 +294,13 @@ def test_the_scripts(results, tmp_path, monkeypatch, capsys):
     flags = [f"--{name}={tmp_path / name}" for name in ("runs", "tables", "weights")] + [f"--measured={tmp_path}"]
     status, out = run("verify", *flags)
     assert status == 0
-    assert len(out.splitlines()) == 9 and out.endswith("everything that was checked is right\n")
+    assert len(out.splitlines()) == 10 and out.endswith("everything that was checked is right\n")
+    (page := tmp_path / "ablations/digits.md").parent.mkdir()
+    page.write_text("old")
+    status, out = run("verify", *flags)
+    assert status == 1
+    assert f"\n  {page} is not what was measured; refresh with: make ablations beyond JOBS=0" in out
+    page.unlink()
     weights.path(TRAINED).unlink()
     status, out = run("verify", *flags)
     assert status == 1

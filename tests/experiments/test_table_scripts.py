@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from records import samples
 
+from gc2l.analysis.claims.network_approximation import Approximation, read_approximations, to_csv
 from gc2l.cells import read_presets, table_cells
+from gc2l.files import write_checked
 from gc2l.records import RunStore
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -175,3 +177,20 @@ def test_trained_networks_are_converted_and_tuned(run_script, tmp_path, monkeypa
     assert nearest[:2] == ["GC-2L, m = 4", "nearest"] and fresh[:2] == ["GC-2L, m = 4", "fresh"]
     # Rank 4 of each block column: most of what the network had learned is left, of fresh weights nothing.
     assert float(nearest[3].split()[0]) < float(fresh[3].split()[0])
+
+
+def test_approximations_without_a_record_stay(run_script, tmp_path):
+    path = tmp_path / "copy.csv"
+    numbers = {"gc": 0.5, "gc2l": 0.25, "random_gc": 0.5, "random_gc2l": 0.5}
+    old = [Approximation(preset="mini", identity="0123", seed=1, groups=n, **numbers) for n in (2, 4)]
+    write_checked(path, to_csv(old))
+    out, _ = run_script("approximation", "--runs", "empty", "--output", str(path))
+    assert "kept without a record in empty: mini/0123\n" in out
+    assert list(read_approximations(path)) == old
+
+
+def test_a_coarse_level_of_nothing_is_not_recorded(run_script, tmp_path):
+    script = importlib.import_module("coarse_level")
+    with pytest.raises(ValueError, match="has no released GC-2L network to measure"):
+        script.main(results=tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()

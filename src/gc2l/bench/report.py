@@ -78,26 +78,28 @@ def targets(layers: Sequence[Row], steps: Sequence[Row], loops: Sequence[Row]) -
         mode = "compiled" if row["compile"] else "eager"
         if row["pass"] != "training step" or not row["channels_last"]:
             continue
-        where = f"{row['network']} step, {mode}, n = {row['groups']}"
+        where = f"{row['network']} step of {row['images']} images, {mode}, n = {row['groups']}"
         if row["candidate"] == "GC-2L":
             target = 1.2 if row["groups"] >= 16 else 1.1
             lines.append(_target(f"GC-2L / GC, {where}", target, row["median"], _spread(row)))
         if row["candidate"] == "SC" and row["groups"] == 4 and row["network"] == "wide_resnet_28_10":
+            keys = ("network", "images", "groups", "pass", "compile", "channels_last")
             mine = next(
                 other["median"]
                 for other in steps
-                if other["candidate"] == "GC-2L"
-                and all(other[key] == row[key] for key in ("network", "groups", "pass", "compile", "channels_last"))
+                if other["candidate"] == "GC-2L" and all(other[key] == row[key] for key in keys)
             )
             lines.append(_target(f"GC-2L / SC, {where}", _SHARE_TARGET, mine / row["median"]))
-    wide = [
-        row["median"]
-        for row in layers
-        if row["network"] == "wide_resnet_28_10" and row["channels_last"] and row["candidate"] == "GC-2L"
-        and row["pass"] == "forward + backward" and row["groups"] > 1
-    ]  # fmt: skip
-    if wide:
-        lines.append(_target("GC-2L / GC layers, WRN-28-10, geometric mean", _LAYER_TARGET, gmean(wide)))
+    wide = defaultdict(list)
+    for row in layers:
+        if (
+            row["network"] == "wide_resnet_28_10" and row["channels_last"] and row["candidate"] == "GC-2L"
+            and row["pass"] == "forward + backward" and row["groups"] > 1
+        ):  # fmt: skip
+            wide[row["images"]].append(row["median"])
+    for images, ratios in wide.items():
+        name = f"GC-2L / GC layers, WRN-28-10, {images} images, geometric mean"
+        lines.append(_target(name, _LAYER_TARGET, gmean(ratios)))
     by_place = {(_place(row), row["candidate"]): row["median"] for row in layers}
     judged = [row for row in layers if row["candidate"] in ("GC", "GC-2L", "Shuffle") and row["groups"] > 1]
     slow = [row for row in judged if row["median"] > 1.05 * by_place[_place(row), "SC"]]
@@ -149,7 +151,7 @@ def _target(
 
 
 def _place(row: Row) -> tuple[Any, ...]:
-    keys = ("network", "c_in", "c_out", "kernel", "stride", "size", "groups", "channels_last", "pass")
+    keys = ("network", "images", "c_in", "c_out", "kernel", "stride", "size", "groups", "channels_last", "pass")
     return tuple(row[key] for key in keys)
 
 

@@ -11,7 +11,7 @@ from gc2l.records.environment import describe_environment
 Row = dict[str, Any]
 _PLACE = (
     "network", "variant", "c_in", "c_out", "kernel", "stride", "size", "groups", "channels_last", "compile", "graph",
-    "pass", "candidate",
+    "images", "pass", "candidate",
 )  # fmt: skip
 """What a row is of; it measures the same as another where these agree."""
 

@@ -17,7 +17,7 @@ from gc2l.models import build_model, convert
 from gc2l.models.conversion import Weights
 from gc2l.records import RunStore
 from gc2l.records.conversion import Conversion
-from gc2l.training import Execution, fine_tune, remove_checkpoints, renew_statistics, train
+from gc2l.training import Execution, exclusive_checkpoints, fine_tune, remove_checkpoints, renew_statistics, train
 from gc2l.training.run import weights_path
 
 LEARNING_RATE = 0.02
@@ -31,7 +31,11 @@ def trained_network(cell: Cell, store: RunStore, execution: Execution) -> nn.Mod
         ValueError: the file of weights is not what was written.
     """
     path = weights_path(cell, execution)
-    with store.exclusive(cell, waiting=lambda who: print(f"{cell.slug}: waiting for {who}", file=sys.stderr)):
+
+    def waiting(who: str) -> None:
+        print(f"{cell.slug}: waiting for {who}", file=sys.stderr)
+
+    with store.exclusive(cell, waiting=waiting), exclusive_checkpoints(cell, execution, waiting=waiting):
         if not path.exists():
             train(cell, execution)
             remove_checkpoints(cell, execution)

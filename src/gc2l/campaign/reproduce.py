@@ -1,16 +1,15 @@
 """Reproduce a table: train the missing cells of one preset, then write the table from the records of all presets."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from gc2l.campaign.script import find_preset
 
-from gc2l.campaign.arguments import CUSTOM
 from gc2l.campaign.grid import Failure, run_missing
-from gc2l.cells import Cell, read_presets, table_cells
+from gc2l.cells import read_presets, table_cells
 from gc2l.evidence.publish import publish_table
 from gc2l.records import RunStore
 from gc2l.training import Execution
@@ -71,18 +70,6 @@ def reproduce_table(table: str, arguments: GridArguments, presets: Path) -> int:
     failures = run_missing(cells, store, arguments.execution, jobs=arguments.jobs)
     print(publish_table(table, read_presets(presets), store, arguments.output))
     return report_failures(failures)
-
-
-def recorded_seeds(cells_of: Callable[[int], Iterable[Cell]], store: RunStore, asked: int) -> range:
-    """The seeds 1 to `asked` of a grid, and those that follow as long as it has records of its own there.
-
-    So a table that was made with more seeds does not lose them when it is made again with fewer. Cells that a table of
-    the paper has too do not count.
-    """
-    last = asked
-    while any(cell.preset == CUSTOM and store.find(cell) for cell in cells_of(last + 1)):
-        last += 1
-    return range(1, last + 1)
 
 
 def report_failures(failures: Sequence[Failure]) -> int:

@@ -6,7 +6,14 @@ from collections.abc import Callable
 from gc2l.cells import Cell
 from gc2l.parallel import Job
 from gc2l.records import Record, RunStore
-from gc2l.training import Execution, remove_checkpoints, remove_recorded_checkpoints, report_to_sweep, train
+from gc2l.training import (
+    Execution,
+    exclusive_checkpoints,
+    remove_checkpoints,
+    remove_recorded_checkpoints,
+    report_to_sweep,
+    train,
+)
 
 Train = Callable[[Cell, Execution], Record]
 
@@ -16,7 +23,8 @@ def run_cell(
 ) -> Record:
     """The record of `cell`: from `store`, or from a run made now.
 
-    A cell that another process is training is waited for. A W&B sweep that started the cell gets its record.
+    A cell that another process is training, for this store or with the same scratch folder, is waited for. A W&B sweep
+    that started the cell gets its record.
 
     Args:
         cell: what to train.
@@ -30,16 +38,19 @@ def run_cell(
     """
     record = None if retrain else store.find(cell)
     if record is None:
-        with store.exclusive(
-            cell, waiting=lambda who: _log(f"{cell.slug} is being trained by {who}, waiting")
-        ) as found:
+
+        def waiting(who: str) -> None:
+            _log(f"{cell.slug} is being trained by {who}, waiting")
+
+        with store.exclusive(cell, waiting=waiting) as found:
             if found is None or retrain:
-                if found is not None:
-                    remove_recorded_checkpoints(cell, execution, [epoch.model_dump() for epoch in found.curve])
-                trained = train(cell, execution)
-                store.save(cell, trained)
-                remove_checkpoints(cell, execution)
-                return trained
+                with exclusive_checkpoints(cell, execution, waiting=waiting):
+                    if found is not None:
+                        remove_recorded_checkpoints(cell, execution, [epoch.model_dump() for epoch in found.curve])
+                    trained = train(cell, execution)
+                    store.save(cell, trained)
+                    remove_checkpoints(cell, execution)
+                    return trained
         record = found
     report_to_sweep(cell, execution, curve=[epoch.model_dump() for epoch in record.curve], status=record.status)
     return record

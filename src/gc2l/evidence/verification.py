@@ -143,11 +143,17 @@ def check_files(paths: Iterable[Path]) -> Check:
     return Check(name="measurements", passed=passed, failures=tuple(failures))
 
 
-def check_pages(pages: Mapping[Path, str]) -> Check:
-    """Compare what is written of the measurements, by path, with what they give now."""
+def check_pages(pages: Mapping[Path, str], name: str = "pages of measurements", refresh: str = "make tables") -> Check:
+    """Compare what is written, by path, with what the measurements or records give now.
+
+    Args:
+        pages: what should stand there.
+        name: of the check.
+        refresh: the command that writes the pages.
+    """
     wrong = [path for path, text in pages.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    failures = tuple(f"{path} is not what was measured; refresh with: make tables" for path in wrong)
-    return Check(name="pages of measurements", passed=len(pages) - len(wrong), failures=failures)
+    failures = tuple(f"{path} is not what was measured; refresh with: {refresh}" for path in wrong)
+    return Check(name=name, passed=len(pages) - len(wrong), failures=failures)
 
 
 def check_tables(

@@ -1,4 +1,4 @@
-"""What was measured: one JSON file per training run. Nothing here imports torch; nothing else touches results/."""
+"""What was measured: one JSON file per training run. Nothing here imports torch; nothing else writes them."""
 
 from gc2l.files import write_atomically
 from gc2l.records.coarse_level import CoarseLayer, CoarseLevelRecord, CoarseNetwork, read_coarse_level

@@ -1,7 +1,7 @@
 """Training one cell: the Lightning module, how it is executed, checkpoints, and the record."""
 
 import gc2l.models.torchvision_import  # noqa: F401  Lightning imports torchvision, which needs this first
-from gc2l.training.checkpoints import remove_checkpoints, remove_recorded_checkpoints
+from gc2l.training.checkpoints import exclusive_checkpoints, remove_checkpoints, remove_recorded_checkpoints
 from gc2l.training.classifier import DivergedError, ImageClassifier
 from gc2l.training.execution import Execution
 from gc2l.training.fine_tune import fine_tune, renew_statistics
@@ -15,6 +15,7 @@ __all__ = [
     "Execution",
     "ImageClassifier",
     "Progress",
+    "exclusive_checkpoints",
     "fine_tune",
     "peak_memory_bytes",
     "remove_checkpoints",

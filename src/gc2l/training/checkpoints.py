@@ -2,7 +2,8 @@
 
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from gc2l.cells import Cell
 from gc2l.files import check_file, checksum_path, new_checked_file
 from gc2l.parallel import check_sharded, read_progress
+from gc2l.records.locks import hold
 from gc2l.training.execution import Execution
 
 _CELL = "cell"  # whose checkpoint it is
@@ -69,7 +71,7 @@ class EpochCheckpoint(Checkpoint):
         """Save; Lightning calls checkpoint callbacks after the module has completed the epoch's results."""
         trainer.save_checkpoint(self.folder / f"{trainer.current_epoch + 1:04d}.ckpt")
         if trainer.is_global_zero:
-            for old in sorted(self.folder.glob("*.ckpt"))[:-2]:
+            for old in _by_epoch(self.folder)[:-2]:
                 _remove(old)
                 checksum_path(old).unlink(missing_ok=True)
 
@@ -77,6 +79,23 @@ class EpochCheckpoint(Checkpoint):
 def checkpoint_folder(cell: Cell, execution: Execution, *, sharded: bool) -> Path:
     """Where the checkpoints of `cell` are kept: in the scratch folder, by identity; those of several ranks apart."""
     return execution.scratch / "checkpoints" / (f"{cell.identity}-sharded" if sharded else cell.identity)
+
+
+def exclusive_checkpoints(
+    cell: Cell, execution: Execution, *, waiting: Callable[[str], None]
+) -> AbstractContextManager[None]:
+    """Lock the checkpoints of `cell`, from before they are read until they are removed.
+
+    The lock of a `RunStore` is not enough: processes with other folders of records may have the same scratch folder.
+    Whoever holds both takes that of the store first, so that no two wait for each other.
+
+    Args:
+        cell: what is to be trained.
+        execution: names the scratch folder.
+        waiting: called with the process that trains the cell there, when there is one to wait for.
+    """
+    # Not ".lock": the records may lie in the scratch folder, too.
+    return hold(execution.scratch / ".locks" / f"{cell.identity}.checkpoints", waiting=waiting)
 
 
 def remove_checkpoints(cell: Cell, execution: Execution) -> None:
@@ -135,7 +154,7 @@ def newest_readable(folder: Path, identity: str) -> Path | None:
     One that is not, or cannot be read (a flipped bit, a disk that was full, a file of another run), is renamed to
     `*.unreadable` with a warning that names it, and the one before is taken.
     """
-    for path in sorted(folder.glob("*.ckpt"), reverse=True):
+    for path in reversed(_by_epoch(folder)):
         try:
             _check(path, identity)
         except Exception as error:
@@ -150,6 +169,11 @@ def newest_readable(folder: Path, identity: str) -> Path | None:
         else:
             return path
     return None
+
+
+def _by_epoch(folder: Path) -> list[Path]:
+    """The checkpoints, oldest first. By number: as text, 10000 comes before 9999."""
+    return sorted(folder.glob("*.ckpt"), key=lambda path: (int(path.stem) if path.stem.isdecimal() else -1, path.name))
 
 
 def _check(path: Path, identity: str) -> None:

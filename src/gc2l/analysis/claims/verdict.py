@@ -24,10 +24,10 @@ RULES = (
     "run: that seed has no number, and leaving it out could favour its variant. Equal differences in all seeds show "
     "no spread, as few test images or few seeds make possible, and are inconclusive too.",
     "A claim is reproduced only if every part is; asking all of them needs no correction for multiplicity (an "
-    "intersection-union test keeps its level). It is contradicted if a part still is after Holm's correction over "
-    "the parts of that scale (one-sided level 2.5 %, that of the interval). Else it is inconclusive, also when parts "
-    "are missing. Nothing is corrected across claims or scales, and a single part that is called reproduced is not "
-    "corrected for the number of parts.",
+    "intersection-union test keeps its level). It is contradicted if a part still is after Holm's correction over all "
+    "parts of that scale, also those that are missing or show no spread (one-sided level 2.5 %, that of the interval). "
+    "Else it is inconclusive, also when parts are missing. Nothing is corrected across claims or scales, and a single "
+    "part that is called reproduced is not corrected for the number of parts.",
     "A slope is that of the test error against log2 n, by least squares in each seed over the n >= 2; the seeds' "
     "slopes are then compared like any other number. 'Pooled' is one line through all seeds' points.",
     "Runs of one seed are compared with each other only where they ran on the same kind of device in the same "
@@ -188,9 +188,15 @@ def combine(parts: Sequence[Part]) -> Verdict:
 
 
 def holm_of(parts: Sequence[Part]) -> list[float | None]:
-    """Holm's correction of the parts' p values over those parts that have one, None for the others."""
-    adjusted = iter(holm([part.p_against for part in parts if part.p_against is not None]))
-    return [None if part.p_against is None else next(adjusted) for part in parts]
+    """Holm's correction of the parts' p values, None for the parts that have none.
+
+    Beside estimated parts these count, too, as if their p value were 1: which cells are finished, and whether seeds
+    differ, must not decide how strict the correction is.
+    """
+    if all(part.p_against is None for part in parts):
+        return [None] * len(parts)
+    adjusted = holm([1.0 if part.p_against is None else part.p_against for part in parts])
+    return [None if part.p_against is None else p for part, p in zip(parts, adjusted, strict=True)]
 
 
 def _contradicts(part: Part, corrected: float | None) -> bool:
