@@ -22,11 +22,14 @@ def column(network: str = "wide_resnet_28_10", dataset: str = "cifar10", epochs:
 
 
 def run(place: Column, variant: str, groups: int, seed: int, errors: int | None, loss: float | None = None) -> Record:
-    """A run; `loss` is the training loss of its last two epochs, those before have 100."""
+    """A run; `loss` is the mean training loss of its last two epochs, half and half as much again; the others have 100.
+
+    So the differences of the last epoch alone are others than those of both.
+    """
     values = fields(place.cell(variant, groups, seed), errors=errors, rows=ROWS)
     if loss is not None:
         points = curve(place.template.training.epochs)
-        losses = [100.0] * (len(points) - 2) + [loss - 0.1, loss + 0.1]
+        losses = [100.0] * (len(points) - 2) + [0.5 * loss, 1.5 * loss]
         values["curve"] = tuple(
             point.model_copy(update={"train_loss": value}) for point, value in zip(points, losses, strict=True)
         )

@@ -156,6 +156,8 @@ def test_steps_that_scatter_or_are_few_decide_nothing(record, changes):  # noqa:
     ("changes", "verdict", "bytes_beyond"),
     [
         ({}, Verdict.REPRODUCED, 0),
+        ({"backward_bytes": 980}, Verdict.CONTRADICTED, 100),
+        ({"backward_bytes": 780}, Verdict.CONTRADICTED, 100),  # as wrong as too many
         ({"backward_bytes": 980, "equal": False}, Verdict.CONTRADICTED, 1980),
         ({"equal": False}, Verdict.CONTRADICTED, 1880),  # the right number of bytes in the wrong collectives
     ],

@@ -171,6 +171,10 @@ def test_b2_allows_four_tenths_of_a_point():
         wrong = {("sc", 1): [100, 110, 120], ("gc2l", 4): [100 + rise, 111 + rise, 119 + rise]}
         assert only("B2", of_errors(wide, wrong)).verdict == verdict
     assert only("B2", of_errors(CIFAR, {("sc", 1): [100]})).verdict is Verdict.NOT_YET_TESTED
+    # Twelve seeds in which it rises by 0.3 or 0.4 points, and by 0.4 or 0.5.
+    for rises, verdict in (((3, 4), "reproduced"), ((4, 5), "contradicted")):
+        wrong = {("sc", 1): [100] * 12, ("gc2l", 4): [100 + rise for rise in rises] * 6}
+        assert only("B2", of_errors(wide, wrong)).verdict == verdict
 
 
 def test_c1_smallest_slope():

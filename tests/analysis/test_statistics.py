@@ -37,10 +37,11 @@ def test_equal_values_have_an_interval_of_length_zero():
 
 
 def test_the_difference_is_paired():
-    # Differences 1, 2, 3, although the values themselves are far apart.
-    estimate = paired_difference([11.0, 102.0, 1003.0], [10.0, 100.0, 1000.0])
-    assert estimate.value == 2.0
-    assert ends(estimate) == pytest.approx((2 - T2 / math.sqrt(3), 2 + T2 / math.sqrt(3)))
+    # Differences 1, 2, 3: of values that are far apart, and of values whose order differs between the two samples.
+    for first, second in (([11, 102, 1003], [10, 100, 1000]), ([10, 10.5, 9.5], [9, 8.5, 6.5])):
+        estimate = paired_difference(first, second)
+        assert estimate.value == 2.0
+        assert ends(estimate) == pytest.approx((2 - T2 / math.sqrt(3), 2 + T2 / math.sqrt(3)))
 
 
 def test_slope_of_three_points_by_hand():

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,13 @@ def test_every_cell_is_another_run_of_a_network_that_can_be_built(ablation, pres
             build_model(first.model, 10)
 
 
-def test_a_lengthened_run_has_that_many_epochs():
-    column = PRESETS["mini"].column(dataset="cifar10")
-    changes = ABLATIONS["assignment"].changes
-    assert changes["three times the epochs"].cell(column, 4).training.epochs == 3 * column.template.training.epochs
+@pytest.mark.parametrize(
+    ("label", "short"),
+    [("three times the epochs", "FLGC"), ("frozen, three times the epochs", "frozen at its random start")],
+)
+def test_a_lengthened_run_has_three_times_the_epochs_and_nothing_else(label, short):
+    column, changes = PRESETS["mini"].column(dataset="cifar10"), ABLATIONS["assignment"].changes
+    cell = changes[short].cell(column, 4)
+    assert cell.training.epochs == column.template.training.epochs
+    longer = replace(cell.training, epochs=3 * cell.training.epochs)
+    assert changes[label].cell(column, 4) == replace(cell, training=longer)

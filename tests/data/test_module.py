@@ -1,4 +1,4 @@
-"""What reaches a training step: shapes, scale, and the same batches after a resume."""
+"""What reaches a training step: shapes, scale, augmentation, and the same batches after a resume."""
 
 import hashlib
 from collections.abc import Callable
@@ -8,11 +8,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from data.single_images import normalised, padded_crop, resized_window
 from PIL import Image
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
+from torchvision.transforms import v2
 
 from gc2l.cells import DataConfig
 from gc2l.data import dataset_info, imagenet_module, make_data_module
+from gc2l.data.arrays import ImageSet, ImageSplit
 from gc2l.data.digits import load_digits
 
 Sources = dict[str, Path]
@@ -134,12 +137,89 @@ def test_digits_batches(size: int | None) -> None:
     assert torch.equal(seen, module.images.test.labels)
 
 
-def test_test_batches_are_not_augmented() -> None:
-    module = prepared(DataConfig(name="digits"))
-    images, _ = first_batch(module, train=False)
-    info = dataset_info("digits")
-    pixels = images * info.std[0] * 255 + info.mean[0] * 255
-    torch.testing.assert_close(pixels, module.images.test.images[:64].float(), rtol=0, atol=1e-3)
+def random_set(loader: str, monkeypatch: pytest.MonkeyPatch, side: int) -> ImageSet:
+    """Random images, which the loader of that name reads from now on; a label is the number of its row."""
+    generator = torch.Generator().manual_seed(0)
+    halves = [
+        ImageSplit(
+            torch.randint(0, 256, (rows, 3, side, side), dtype=torch.uint8, generator=generator), torch.arange(rows)
+        )
+        for rows in (200, 5)
+    ]
+    images = ImageSet(*halves, fingerprint="")
+    monkeypatch.setattr(f"gc2l.data.module.{loader}", lambda *_: images)
+    return images
+
+
+@pytest.mark.parametrize(
+    ("name", "loader", "side", "padding", "mirrors", "mean", "std"),
+    [
+        ("cifar10", "load_cifar", 32, 4, True, (0.4914, 0.48216, 0.44653), (0.24703, 0.24349, 0.26159)),
+        ("cifar100", "load_cifar", 32, 4, True, (0.50707, 0.48655, 0.44092), (0.26733, 0.25644, 0.27615)),
+        ("digits", "load_digits", 8, 1, False, (0.30483,) * 3, (0.37572,) * 3),
+    ],
+)
+def test_images_are_padded_cropped_and_mirrored_to_train_and_left_alone_to_test(
+    name: str,
+    loader: str,
+    side: int,
+    padding: int,
+    mirrors: bool,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    images = random_set(loader, monkeypatch, side)
+    module = make_data_module(DataConfig(name=name, root=tmp_path), batch_size=200, seed=1)
+    module.setup()
+    batch = next(iter(module.train_dataloader()))
+    rows, draws = batch[1].tolist(), batch[2].tolist()
+    for place in (0, 1):  # from the top, from the left
+        assert {draw[place] for draw in draws} == set(range(2 * padding + 1))
+    assert {draw[2] for draw in draws} == ({0, 1} if mirrors else {0})
+    crops = [padded_crop(images.train.images[row], padding, draw) for row, draw in zip(rows, draws, strict=True)]
+    found, labels = module.on_after_batch_transfer(batch, 0)
+    torch.testing.assert_close(found, torch.stack([normalised(crop, mean, std) for crop in crops]))
+    assert labels.tolist() == rows
+    found, _ = first_batch(module, train=False)
+    torch.testing.assert_close(found, torch.stack([normalised(image, mean, std) for image in images.test.images]))
+
+
+def test_imagenette_has_random_windows_to_train_and_the_centre_to_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    images = random_set("load_imagenette", monkeypatch, 128)
+    module = make_data_module(DataConfig(name="imagenette", root=tmp_path, image_size=64), batch_size=20, seed=1)
+    module.setup()
+    batch = next(iter(module.train_dataloader()))
+    rows, draws = batch[1].tolist(), batch[2].tolist()
+    assert len({tuple(draw[:4]) for draw in draws}) == 20
+    assert {draw[4] for draw in draws} == {0, 1}
+    found, _ = module.on_after_batch_transfer(batch, 0)
+    for row, draw, result in zip(rows, draws, found, strict=True):
+        window = resized_window(images.train.images[row], 64, draw)
+        # Pixels as in `test_augment`, over 255 standard deviations.
+        torch.testing.assert_close(result, normalised(window, mean, std), rtol=0, atol=4e-5)
+    found, _ = first_batch(module, train=False)
+    for image, result in zip(images.test.images, found, strict=True):
+        # 256 to 224 is 73 to 64, which leaves 4 pixels above and 5 below.
+        centre = resized_window(image, 73, (0, 0, 128, 128, 0))[:, 4:68, 4:68].round()
+        # A value on the border between two levels may be rounded to either.
+        torch.testing.assert_close(result, normalised(centre, mean, std), rtol=0, atol=1.01 / 255 / 0.224)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_imagenet_has_torchvisions_transforms_of_the_usual_recipe(imagenet_root: Path) -> None:
+    module = prepared(DataConfig(name="imagenet", root=imagenet_root))
+    crop, flip, tensor = module.train_dataloader().loader.dataset.transform.transforms
+    assert (type(crop), type(flip), type(tensor)) == (v2.RandomResizedCrop, v2.RandomHorizontalFlip, v2.PILToTensor)
+    assert (tuple(crop.size), tuple(crop.scale), crop.ratio) == ((224, 224), (0.08, 1.0), pytest.approx((3 / 4, 4 / 3)))
+    assert flip.p == 0.5
+    resize, centre, tensor = module.test_dataloader().dataset.transform.transforms
+    assert (type(resize), type(centre), type(tensor)) == (v2.Resize, v2.CenterCrop, v2.PILToTensor)
+    assert (list(resize.size), tuple(centre.size)) == ([256], (224, 224))  # 256 is the shorter side
 
 
 def test_imagenette_is_cropped_to_train_and_centred_to_test(shared_data: Path, tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 import json
+import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from records.samples import START, curve, fields, record
 
 from gc2l.cells import Cell, TrainingConfig
-from gc2l.records import Epoch, Record, Score
+from gc2l.records import Assignment, Epoch, Record, Score
 from gc2l.records.schema import from_json, to_json
 
 CELL = Cell(preset="tiny", training=TrainingConfig(epochs=3))
@@ -88,6 +89,18 @@ def test_the_curve_must_be_whole_and_in_order():
         changed(curve=curve(4))
     with pytest.raises(ValueError, match=r"\[2, 1, 3\]"):
         changed(curve=tuple(curve(3)[index] for index in (1, 0, 2)))
+
+
+def test_the_assignment_has_the_epochs_of_the_curve_or_none():
+    def counts(*epochs: int) -> dict[str, tuple[Assignment, ...]]:
+        values = {"channels": 8, "moved": 1, "logits_gradient": 0.5, "weights_gradient": 2.0}
+        return {"assignment": tuple(Assignment(epoch=epoch, **values) for epoch in epochs)}
+
+    for right in ((), (1, 2, 3)):
+        assert len(changed(**counts(*right)).assignment) == len(right)
+    for wrong in ((1, 2), (1, 2, 3, 4), (2, 1, 3)):
+        with pytest.raises(ValueError, match=re.escape(f"has the epochs {list(wrong)}, the curve [1, 2, 3]")):
+            changed(**counts(*wrong))
 
 
 def test_a_diverged_run_has_a_message_and_no_test_and_may_stop_early():

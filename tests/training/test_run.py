@@ -1,7 +1,8 @@
 import hashlib
 import math
-import shutil
+import operator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from small_run import cell, execution, stop_in_epoch
 from gc2l.data import make_data_module
 from gc2l.models import build_model
 from gc2l.records import describe_environment
-from gc2l.training import ImageClassifier, progress, train
+from gc2l.training import ImageClassifier, classifier, progress, train
 from gc2l.training.run import weights_path
 from gc2l.variants import VARIANTS
 
@@ -49,9 +50,34 @@ def test_a_job_of_slurm_trains_alike_whatever_its_tasks(tmp_path, monkeypatch):
     assert _losses(train(cell(epochs=1), execution(tmp_path / "job"))) == _losses(plain)
 
 
-def test_the_final_weights_give_the_recorded_error(tmp_path):
+def test_a_record_follows_from_the_batches_and_the_final_weights(tmp_path, monkeypatch):
+    """By a loop over the losses of the batches, and a clock that each of them puts forward by a second."""
+    plain, clock = ImageClassifier._loss_and_errors, [0.0]
+    batches = []
+
+    def loss_and_errors(self, images, labels):
+        clock[0] += 1
+        loss, errors = plain(self, images, labels)
+        batches.append((self.current_epoch, self.training, len(labels), loss.item(), errors.item()))
+        return loss, errors
+
+    monkeypatch.setattr(ImageClassifier, "_loss_and_errors", loss_and_errors)
+    monkeypatch.setattr(classifier, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
     run, how = cell(epochs=2), execution(tmp_path)
     record = train(run, how)
+    for epoch, point in enumerate(record.curve):
+        for training, total, found in (
+            (True, 1437, (point.train_loss, point.train_error_percent)),
+            (False, 360, (point.test_loss, point.test_error_percent)),
+        ):
+            rows, losses, errors = zip(*(one[2:] for one in batches if one[:2] == (epoch, training)), strict=True)
+            assert sum(rows) == total
+            loss = sum(map(operator.mul, rows, losses)) / total
+            assert found == pytest.approx((loss, 100 * sum(errors) / total), rel=1e-5)  # float32 sums of 23 losses
+    # 23 batches of at most 64 images to train, 6 to test.
+    assert [point.seconds for point in record.curve] == [23, 23]
+    assert record.wall_seconds == 2 * (23 + 6)
+    assert record.images_per_second == pytest.approx(1437 / 23)
     network = build_model(run.model, num_classes=10)
     assert record.weights_sha256 == hashlib.sha256(weights_path(run, how).read_bytes()).hexdigest()
     network.load_state_dict(load_file(weights_path(run, how)))
@@ -99,6 +125,7 @@ def test_a_stopped_run_continues_to_the_same_curve(schedule, tmp_path, monkeypat
     assert epochs == [2]
     assert _losses(resumed) == _losses(whole)
     assert [point.learning_rate for point in resumed.curve] == [point.learning_rate for point in whole.curve]
+    assert resumed.wall_seconds > sum(point.seconds for point in resumed.curve)
     assert train(run, execution(tmp_path / "stopped")).curve == resumed.curve
     assert epochs == [2], "an outcome that was not kept is there again without training"
 
@@ -125,19 +152,25 @@ def test_a_run_goes_on_with_the_threads_that_it_began_with(tmp_path):
     assert _losses(resumed) == _losses(train(run, execution(tmp_path / "whole", threads=2)))
 
 
-def test_a_run_of_two_commits_counts_as_of_code_that_differs_from_its_commit(tmp_path, monkeypatch):
+@pytest.mark.parametrize("dirty", [False, True])
+def test_a_record_says_whether_the_code_differed_from_its_commit(dirty, tmp_path, monkeypatch):
+    here = replace(describe_environment(), commit="a", dirty=dirty)
+    monkeypatch.setattr("gc2l.training.run.describe_environment", lambda **_: here)
+    record = train(cell(epochs=1, learning_rate=1e30, weight_decay=1.0), execution(tmp_path))  # diverges at once
+    assert (record.commit, record.dirty) == ("a", dirty)
+
+
+def test_a_record_says_whether_the_code_of_an_earlier_session_differed_from_its_commit(tmp_path, monkeypatch):
     run, how = cell(epochs=2), execution(tmp_path)
-    here = describe_environment()
-    monkeypatch.setattr("gc2l.training.run.describe_environment", lambda **_: replace(here, commit="a", dirty=False))
+    here = replace(describe_environment(), commit="a", dirty=True)
+    monkeypatch.setattr("gc2l.training.run.describe_environment", lambda **_: here)
     stop_in_epoch(1, run, how)
-    folder = tmp_path / "checkpoints" / run.identity
-    shutil.copytree(folder, tmp_path / "copy")
-    assert train(run, how).dirty is False
-    monkeypatch.setattr("gc2l.training.run.describe_environment", lambda **_: replace(here, commit="b", dirty=False))
-    shutil.rmtree(folder)
-    shutil.copytree(tmp_path / "copy", folder)
+    (checkpoint,) = (tmp_path / "checkpoints" / run.identity).glob("*.ckpt")
+    made = {"device": "cpu", "precision": "float32", "threads": 1, "commit": "a", "dirty": True}
+    assert torch.load(checkpoint, weights_only=True)["made"] == made
+    here = replace(here, dirty=False)
     record = train(run, how)
-    assert (record.commit, record.dirty) == ("b", True)
+    assert (record.commit, record.dirty) == ("a", True)
 
 
 def test_an_unreadable_checkpoint_is_named_kept_and_passed_over(tmp_path, monkeypatch):
