@@ -6,7 +6,8 @@ import pytest
 import torch
 from nn.layers import layer_class, make_layer, random_input
 from torch.autograd import forward_ad
-from torch.func import functional_call, stack_module_state, vmap
+from torch.func import functional_call, linearize, stack_module_state, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from gc2l.variants import VARIANTS
 
@@ -97,3 +98,27 @@ def test_an_ensemble_of_layers(variant):
     x = random_input(2, 6, 4, 5)
     found = vmap(lambda p, b: functional_call(members[0], (p, b), (x,)))(parameters, buffers)
     assert_all_close(found, [member.to_dense()(x) for member in members])
+
+
+@pytest.mark.parametrize(("variant", "algorithm"), CASES)
+def test_a_graph_of_make_fx_has_values_and_gradients(variant, algorithm):
+    for layer, memory_format in zip(layers(variant, algorithm), FORMATS, strict=False):
+        x, other = (random_input(2, 6, 4, 5, seed=seed).contiguous(memory_format=memory_format) for seed in (1, 2))
+        graph = make_fx(layer)(x)
+        results = []
+        for apply in (graph, layer):
+            values = other.clone().requires_grad_()
+            y = apply(values)
+            results.append((y, torch.autograd.grad(y.square().sum(), values)[0]))
+        assert_all_close(*results)
+
+
+# torch.func.jvp still compiles its decompositions with torch.jit.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated", "ignore:Attempted to insert a get_attr Node")
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_linearize(variant):
+    layer = make_layer(variant, 4, 6, 3, groups=2)
+    x, direction = random_input(2, 2, 4, 4, 5)
+    y, linear = linearize(layer, x)
+    dense = layer.to_dense()
+    assert_all_close([y, linear(direction)], [dense(x), dense(direction) - dense(torch.zeros_like(x))])

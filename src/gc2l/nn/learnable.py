@@ -4,7 +4,6 @@ from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gc2l.names import check_choice
 from gc2l.nn.convolution import (
@@ -146,5 +145,6 @@ def _align(logits: Tensor) -> None:
 def straight_through(logits: Tensor) -> Tensor:
     """One-hot rows (channels, n) of the largest logit; the gradient is that of the softmax."""
     soft = logits.softmax(dim=1)
-    hard = F.one_hot(soft.argmax(dim=1), logits.shape[1]).to(soft.dtype)
-    return hard + (soft - soft.detach())
+    # `F.one_hot` looks at the values, which tracers do not have.
+    hard = soft.argmax(dim=1, keepdim=True) == torch.arange(logits.shape[1], device=logits.device)
+    return hard.to(soft.dtype) + (soft - soft.detach())

@@ -8,13 +8,18 @@ from torch.autograd import forward_ad
 
 
 def needs_formula() -> bool:
-    """Whether a compiler, export, `torch.func` or forward-mode differentiation is at work.
+    """Whether a compiler, export, `make_fx`, `torch.func` or forward-mode differentiation is at work.
 
     A hand-written backward pass serves only ordinary backpropagation. Compilers do better with the formula itself, and
-    transforms need it.
+    transforms need it. A graph of a hand-written forward pass, which writes to its results, could not be run where
+    gradients are recorded.
     """
     compiling = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return compiling or in_torch_func() or forward_ad._current_level >= 0
+    return compiling or in_torch_func() or forward_ad._current_level >= 0 or _in_make_fx()
+
+
+def _in_make_fx() -> bool:
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
 
 
 def in_torch_func() -> bool:
