@@ -1,5 +1,6 @@
 """Fully learnable group convolution (FLGC; Wang et al., CVPR 2019)."""
 
+import operator
 from typing import Any, get_args
 
 import torch
@@ -82,7 +83,7 @@ class LearnableGroupConv2d(Convolution):
             device,
             dtype,
         )
-        self.groups = groups
+        self.groups = operator.index(groups)
         self.assignment = assignment
         self.start = start
         for name, channels in (("input_logits", in_channels), ("output_logits", out_channels)):
@@ -108,9 +109,9 @@ class LearnableGroupConv2d(Convolution):
         """The 0/1 mask T S^T (c_out, c_in), with straight-through gradients to the softmax of the logits."""
         return straight_through(self.output_logits) @ straight_through(self.input_logits).T
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        padded, geometry = padded_input(self, x)
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to input (N, c_in, H, W) or (c_in, H, W)."""
+        padded, geometry = padded_input(self, input)
         return folded.dense(padded, self.dense_weight(), self.bias, geometry)
 
     def dense_weight(self) -> Tensor:
