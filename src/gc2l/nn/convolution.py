@@ -252,21 +252,21 @@ def keep_padding(layer: nn.Conv2d | Convolution, conv: nn.Conv2d | Convolution) 
     layer._reversed_padding_repeated_twice = conv._reversed_padding_repeated_twice
 
 
+@torch.no_grad()
+def fill(layer: nn.Conv2d | Convolution, conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> None:
+    """Copy weight and bias to `layer`, made with `arguments_of(conv)`, and the padding that these do not tell."""
+    keep_padding(layer, conv)
+    layer.weight.copy_(weight)
+    if layer.bias is not None and bias is not None:
+        layer.bias.copy_(bias)
+
+
 def standard_convolution(conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
     """The standard convolution with the geometry of `conv` and copies of the given dense weight and bias."""
     arguments = arguments_of(conv) | {"bias": bias is not None, "device": weight.device, "dtype": weight.dtype}
     dense = skip_init(nn.Conv2d, conv.in_channels, conv.out_channels, **arguments)
-    keep_padding(dense, conv)
-    copy_weights(dense, weight, bias)
+    fill(dense, conv, weight, bias)
     return dense.train(conv.training)
-
-
-@torch.no_grad()
-def copy_weights(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None) -> None:
-    """Copy `weight` and, where there is one, `bias` to `conv`."""
-    conv.weight.copy_(weight)
-    if conv.bias is not None and bias is not None:
-        conv.bias.copy_(bias)
 
 
 def kaiming_normal(weight: Tensor, fan_out: float) -> None:

@@ -146,6 +146,6 @@ def _align(logits: Tensor) -> None:
 def straight_through(logits: Tensor) -> Tensor:
     """One-hot rows (channels, n) of the largest logit; the gradient is that of the softmax."""
     soft = logits.softmax(dim=1)
-    # `F.one_hot` looks at the values, which tracers do not have.
-    hard = soft.argmax(dim=1, keepdim=True) == torch.arange(logits.shape[1], device=logits.device)
-    return hard.to(soft.dtype) + (soft - soft.detach())
+    # `F.one_hot` looks at the values, which tracers do not have; distributed tensors do not mix with an `arange`.
+    hard = torch.zeros_like(soft).scatter(1, soft.argmax(dim=1, keepdim=True), 1)
+    return hard + (soft - soft.detach())

@@ -1,6 +1,5 @@
 """Two-level group convolution (GC-2L): group convolution plus a coarse level of a few channels per group."""
 
-import operator
 from typing import Any, Self, get_args
 
 import torch
@@ -11,11 +10,10 @@ from gc2l.nn.convolution import (
     Convolution,
     arguments_of,
     check_groups,
-    copy_weights,
+    fill,
     geometry_of,
     has_hooks,
     kaiming_normal,
-    keep_padding,
     padded_input,
 )
 from gc2l.nn.group import GroupConv2d
@@ -126,7 +124,7 @@ class TwoLevelGroupConv2d(Convolution):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
         self.algorithm = algorithm
-        self.coarse_channels = operator.index(coarse_channels)
+        self.coarse_channels = int(coarse_channels)
         self.overlap = overlap
         self.coarse_start = coarse_start
         self.restriction = restriction
@@ -276,8 +274,7 @@ class TwoLevelGroupConv2d(Convolution):
             raise ValueError("conv has hooks, which would be lost, with any weight that they set: remove them first")
         arguments = arguments_of(conv) | {"groups": conv.groups, "coarse_channels": coarse_channels}
         layer = cls(conv.in_channels, conv.out_channels, **arguments)
-        keep_padding(layer, conv)
-        layer.load_state_dict(conv.state_dict(), strict=False)
+        fill(layer, conv, conv.weight, conv.bias)
         nn.init.zeros_(layer.coarse_weight)
         return layer.train(conv.training)
 
@@ -290,9 +287,8 @@ class TwoLevelGroupConv2d(Convolution):
         if self.halo:
             raise ValueError(f"overlap={self.overlap}: without its coarse level the layer is no group convolution")
         conv = GroupConv2d(self.in_channels, self.out_channels, groups=self.groups, **arguments_of(self))
-        keep_padding(conv, self)
         # Not from the state, where pruning and parametrisations have the weight under other names.
-        copy_weights(conv, self.weight, self.bias)
+        fill(conv, self, self.weight, self.bias)
         return conv.train(self.training)
 
     def extra_repr(self) -> str:
