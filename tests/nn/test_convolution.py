@@ -4,6 +4,7 @@ import copy
 import math
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -13,7 +14,8 @@ from oracles import ORACLES
 from torch import nn
 from torch.func import functional_call
 
-from gc2l.nn import GroupConv2d, make_conv
+from gc2l.models import convert
+from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d, make_conv
 from gc2l.nn.convolution import check_groups
 from gc2l.variants import VARIANTS
 
@@ -167,7 +169,17 @@ def test_every_number_of_groups_that_the_message_offers_is_accepted():
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("kernel_size", 0), ("kernel_size", (3,)), ("stride", 0), ("stride", ()), ("dilation", 0), ("padding", -1)],
+    [
+        ("kernel_size", 0),
+        ("kernel_size", (3,)),
+        ("kernel_size", 3.0),
+        ("kernel_size", "33"),
+        ("kernel_size", np.float64(3)),
+        ("stride", 0),
+        ("stride", ()),
+        ("dilation", 0),
+        ("padding", -1),
+    ],
 )
 def test_a_window_that_is_none_is_refused_by_name(variant, name, value):
     arguments = {"kernel_size": 3, name: value}
@@ -194,3 +206,61 @@ def test_stride_dilation_and_padding_can_be_changed_later(variant, padding):
     expected = layer.to_dense()(x)
     assert expected.shape[2:] == ((5, 3) if padding == "valid" else (9, 9))
     torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_changes_may_be_single_numbers_lists_and_numpy_integers(variant):
+    layer = make_layer(variant, 6, 9, 3, groups=3, padding="same")
+    conv = layer.to_dense()
+    x = random_input(2, 6, 9, 9)
+    changes = ("dilation", 2), ("padding", [2, 3]), ("stride", 2), ("stride", [1, 2]), ("stride", np.int64(2))
+    for name, value in changes:
+        for each in (layer, conv):
+            setattr(each, name, value)
+        torch.testing.assert_close(layer(x), conv(x), rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(layer(x), layer.to_dense()(x), rtol=1e-12, atol=1e-12)
+
+
+# Padding, dilation, mode at the beginning, and what becomes of the first two.
+CHANGED_PADDING = [
+    (1, 1, "reflect", {"padding": (2, 2)}),
+    ("same", 1, "circular", {"dilation": (2, 2)}),
+    ("same", (1, 2), "replicate", {"dilation": (2, 1), "padding": "valid"}),
+    (1, 1, "zeros", {"padding": (2, 2), "padding_mode": "circular"}),
+]
+
+
+@pytest.mark.parametrize(("padding", "dilation", "mode", "changes"), CHANGED_PADDING)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_a_changed_padding_of_other_modes_does_is_copied(variant, padding, dilation, mode, changes):
+    # PyTorch keeps the padding of the beginning.
+    settings = {"padding": padding, "dilation": dilation, "padding_mode": mode}
+    layer = make_layer(variant, 8, 8, (3, 2), groups=2, **settings)
+    theirs = nn.Conv2d(8, 8, (3, 2), dtype=torch.float64, **settings)
+    theirs.load_state_dict(layer.to_dense().state_dict())
+    for name, value in changes.items():
+        setattr(layer, name, value)
+        setattr(theirs, name, value)
+    x = random_input(2, 8, 9, 9)
+    for copied in (layer, layer.to_dense(), copy.deepcopy(layer)):
+        torch.testing.assert_close(copied(x), theirs(x), rtol=1e-12, atol=1e-12)
+    converted = convert(copy.deepcopy(theirs), variant, 1 if variant == "sc" else 2)
+    assert converted(x).shape == theirs(x).shape
+    with_level = TwoLevelGroupConv2d.from_group_conv(theirs)
+    for copied in (with_level, with_level.group_conv()):
+        torch.testing.assert_close(copied(x), theirs(x), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_numpy_integers_are_whole_numbers(variant):
+    one, two, eight, of_kernel = np.int64(1), np.int32(2), np.int64(8), np.array([3, 2])
+    groups = one if variant == "sc" else two
+    further = {"coarse_channels": two} if has_coarse_channels(variant) else {}
+    layer = layer_class(variant)(
+        eight, eight, tuple(of_kernel), one, (one, two), dilation=[one, one], groups=groups, **further
+    )
+    for name in ("in_channels", "out_channels", "groups", *further):
+        assert type(getattr(layer, name)) is int
+    for name in ("kernel_size", "stride", "padding", "dilation"):
+        assert [type(number) for number in getattr(layer, name)] == [int, int]
+    assert layer.kernel_size == (3, 2) and layer.padding == (1, 2)

@@ -43,6 +43,14 @@ def test_positional_arguments(variant):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
+def test_the_input_has_the_same_name(variant):
+    layer, x = layer_and_input(variant)
+    ours, theirs = (inspect.signature(of.forward).parameters for of in (type(layer), nn.Conv2d))
+    assert list(ours) == list(theirs)
+    assert torch.equal(layer(input=x), layer(x))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_output_shape_is_that_of_conv2d(variant):
     layer, x = layer_and_input(variant)
     theirs = nn.Conv2d(*CHANNELS, 3, padding=1, stride=(1, 2))

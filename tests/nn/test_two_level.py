@@ -155,6 +155,20 @@ def test_a_convolution_whose_weight_is_computed_is_refused(reparametrise, error)
         TwoLevelGroupConv2d.from_group_conv(conv)
 
 
+@pytest.mark.parametrize(
+    "reparametrise",
+    [lambda layer: prune.l1_unstructured(layer, "weight", 0.5), parametrizations.weight_norm],
+    ids=["pruned", "weight_norm"],
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_group_conv_of_a_layer_whose_weight_is_computed(reparametrise, bias):
+    layer = make_layer("gc2l", 8, 8, 3, groups=4, bias=bias)
+    reparametrise(layer)
+    nn.init.zeros_(layer.coarse_weight)
+    x = random_input(2, 8, 5, 5)
+    torch.testing.assert_close(layer.group_conv()(x), layer(x), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("algorithm", ["auto", *TWO_LEVEL_WAYS[:-1]])
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_complex_numbers(algorithm, kernel):

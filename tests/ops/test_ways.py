@@ -1,6 +1,7 @@
 """Every algorithm gives the numbers of the dense equivalent, forward and backward, whatever the layer and the input."""
 
 import copy
+from functools import partial
 from unittest import mock
 
 import pytest
@@ -247,10 +248,17 @@ def test_folded_pointwise_layers_are_matrix_products(cls):
         torch.testing.assert_close(mine.double(), right, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("cls", [GroupConv2d, TwoLevelGroupConv2d])
-def test_unknown_algorithm(cls):
+@pytest.mark.parametrize("options", [{}, {"algorithm": "folded"}])
+@pytest.mark.parametrize(
+    "cls", [GroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d, partial(TwoLevelGroupConv2d, overlap=0.5)]
+)
+def test_unknown_algorithm(cls, options):
     with pytest.raises(ValueError, match=r"^algorithm='quick' is unknown; choose one of 'auto', "):
         cls(4, 4, 3, groups=2, algorithm="quick")
+    layer = cls(4, 4, 3, groups=2, **options)
+    layer.algorithm = "quick"
+    with pytest.raises(ValueError, match=r"^algorithm='quick' is unknown; choose one of 'auto', "):
+        layer(random_input(1, 4, 5, 5, dtype=torch.float32))
 
 
 def test_products_need_a_pointwise_kernel():

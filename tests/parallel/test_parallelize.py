@@ -4,6 +4,7 @@ import copy
 import math
 
 import pytest
+import torch
 import torch.distributed as dist
 from parallel.networks import Case, backward, batch, distance, gradients
 from parallel.ranks import run_on_ranks
@@ -148,3 +149,22 @@ def test_a_rank_holds_its_share_of_the_parameters(found):
             # 5 biases of the classifier are on every rank
             assert own == (total - 5) // 4 + 5
             assert math.isclose(own, total / 4, rel_tol=0.01)
+
+
+@pytest.mark.parametrize("variant", parallel_variants())
+def test_what_a_changed_padding_of_other_modes_does_is_kept(variant):
+    # PyTorch keeps the padding of the beginning.
+    network = wide_resnet_cifar(10, 1, variant, 1 if variant == "sc" else 4)
+    padded = {name: conv for name, conv in network.named_modules() if getattr(conv, "padding", None) == (1, 1)}
+    for conv in padded.values():
+        conv.padding_mode, conv.padding = "reflect", (2, 2)
+    local = rank_share(network, 2)
+    images = torch.randn(1, 3, 8, 8)
+    sizes = {}
+    for name in padded:
+        layer = local.get_submodule(name)
+        layer.register_forward_hook(lambda _, x, y, name=name: sizes.update({name: (x[0].shape[2:], y.shape[2:])}))
+    local(images)
+    for name, (before, after) in sizes.items():
+        assert [-(-side // step) for side, step in zip(before, padded[name].stride, strict=True)] == list(after)
+    assert len(sizes) == len(padded) > 5

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gc2l.names import unknown
 from gc2l.nn import Convolution, GroupConv2d, make_conv
-from gc2l.nn.convolution import arguments_of, has_hooks
+from gc2l.nn.convolution import arguments_of, has_hooks, keep_padding
 from gc2l.variants import VARIANTS, check_variant
 
 Where = Callable[[str, nn.Conv2d], bool]
@@ -141,6 +141,7 @@ def _replacement(
         **arguments_of(conv),
         **options,
     )
+    keep_padding(layer, conv)
     if weights == "fresh":
         norm = _norm(layer.dense_weight())
         layer.scale_weights(torch.where(norm > 0, _norm(conv.weight) / norm, 1).to(conv.weight.dtype))

@@ -1,6 +1,7 @@
 """What the convolutions share: settings, padding, initial weights, and the standard convolution that they equal."""
 
 import math
+import operator
 from typing import Any
 
 import torch
@@ -55,18 +56,14 @@ class Convolution(nn.Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        check_window(kernel_size, stride, padding, dilation)
         # PyTorch checks the other arguments and says what the attributes are.
         conv = nn.Conv2d(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,  # type: ignore[arg-type]
+            operator.index(in_channels),
+            operator.index(out_channels),
+            **window(kernel_size, stride, padding, dilation),
+            groups=operator.index(groups),
+            bias=bias,
+            padding_mode=padding_mode,  # type: ignore[arg-type]
             device="meta",
         )
         for name in _SETTINGS:
@@ -139,19 +136,36 @@ class Convolution(nn.Module):
             self.training = training
 
 
-def check_window(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> None:
-    """Check that each is a whole number from 1 on, padding from 0 on, or two of them; padding may also be a name.
+def pair(value: Any) -> tuple[int, int]:
+    """One whole number, or two, of any type such as NumPy's, as two of Python's: (vertical, horizontal).
+
+    Raises:
+        TypeError: they are no whole numbers.
+        ValueError: they are neither one nor two.
+    """
+    vertical, horizontal = value if isinstance(value, (tuple, list)) else (value, value)
+    return operator.index(vertical), operator.index(horizontal)
+
+
+def window(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> dict[str, Any]:
+    """The four as arguments of `nn.Conv2d`: pairs of whole numbers from 1 on, padding from 0 on or a name.
 
     Raises:
         ValueError: another value; the message names the argument.
     """
-    for name, value in {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}.items():
+    given = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
+    for name, value in given.items():
         if name == "padding" and isinstance(value, str):
             continue  # PyTorch knows the names
         least = 0 if name == "padding" else 1
-        pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
-        if len(pair) != 2 or not all(isinstance(number, int) and number >= least for number in pair):
+        try:
+            given[name] = pair(value)
+            right = min(given[name]) >= least
+        except (TypeError, ValueError):
+            right = False
+        if not right:
             raise ValueError(f"{name}={value!r} must be a whole number from {least} on, or two of them")
+    return given
 
 
 def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible: bool = True) -> None:
@@ -194,21 +208,18 @@ def padding_widths(conv: nn.Conv2d | Convolution) -> tuple[int, int, int, int]:
     elif isinstance(padding, str):
         total_h, total_w = (
             0 if padding == "valid" else dilation * (size - 1)
-            for dilation, size in zip(conv.dilation, conv.kernel_size, strict=True)
+            for dilation, size in zip(pair(conv.dilation), conv.kernel_size, strict=True)
         )
         left, right, top, bottom = total_w // 2, total_w - total_w // 2, total_h // 2, total_h - total_h // 2
     else:
-        top, left = padding if isinstance(padding, tuple) else (padding, padding)
-        right, bottom = left, top
+        top, left = bottom, right = pair(padding)
     return left, right, top, bottom
 
 
 def geometry_of(conv: nn.Conv2d | Convolution) -> Geometry:
     """The settings of `conv`, with its padding also where `F.conv2d` cannot do it."""
     left, _, top, _ = padding_widths(conv)
-    stride: Any = conv.stride
-    dilation: Any = conv.dilation
-    return Geometry(stride, (top, left), dilation, conv.groups)
+    return Geometry(pair(conv.stride), (top, left), pair(conv.dilation), conv.groups)
 
 
 def padded_input(conv: nn.Conv2d | Convolution, x: Tensor) -> tuple[Tensor, Geometry]:
@@ -234,14 +245,28 @@ def arguments_of(conv: nn.Conv2d | Convolution) -> dict[str, Any]:
     }
 
 
+def keep_padding(layer: nn.Conv2d | Convolution, conv: nn.Conv2d | Convolution) -> None:
+    """Give `layer`, made with `arguments_of(conv)`, the widths by which `conv` pads in other modes than zeros.
+
+    They are those of the beginning, which the arguments do not tell once padding or dilation was changed.
+    """
+    layer._reversed_padding_repeated_twice = conv._reversed_padding_repeated_twice
+
+
+@torch.no_grad()
+def fill(layer: nn.Conv2d | Convolution, conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> None:
+    """Copy weight and bias to `layer`, made with `arguments_of(conv)`, and the padding that these do not tell."""
+    keep_padding(layer, conv)
+    layer.weight.copy_(weight)
+    if layer.bias is not None and bias is not None:
+        layer.bias.copy_(bias)
+
+
 def standard_convolution(conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
     """The standard convolution with the geometry of `conv` and copies of the given dense weight and bias."""
     arguments = arguments_of(conv) | {"bias": bias is not None, "device": weight.device, "dtype": weight.dtype}
     dense = skip_init(nn.Conv2d, conv.in_channels, conv.out_channels, **arguments)
-    with torch.no_grad():
-        dense.weight.copy_(weight)
-        if bias is not None:
-            dense.bias.copy_(bias)
+    fill(dense, conv, weight, bias)
     return dense.train(conv.training)
 
 

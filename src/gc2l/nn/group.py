@@ -1,5 +1,6 @@
 """Group convolution (GC): the block diagonal of the standard convolution."""
 
+import operator
 from typing import Any
 
 import torch
@@ -7,11 +8,11 @@ from torch import Tensor, nn
 
 from gc2l.nn.convolution import (
     check_groups,
-    check_window,
     geometry_of,
     padded_input,
     reset_group_weights,
     standard_convolution,
+    window,
 )
 from gc2l.ops.choose import choose_group
 from gc2l.ops.functional import GROUP_WAYS, check_way, group_conv
@@ -22,7 +23,8 @@ class GroupConv2d(nn.Conv2d):
     """Group convolution, y_j = A_j x_j for the groups j = 1..n (eq. 2.9-2.12); with groups = 1 the standard one.
 
     It differs from `nn.Conv2d(groups=n)` in its initial weights (Kaiming normal with the fan_out of one group,
-    zero bias), in its error messages, and in knowing the standard convolution that it equals.
+    zero bias), in its error messages, and in knowing the standard convolution that it equals. It does not call
+    `_conv_forward`: a subclass that computes something else overrides `forward`.
 
     Args:
         in_channels: c_in.
@@ -42,7 +44,8 @@ class GroupConv2d(nn.Conv2d):
     Parameters: weight (c_out, c_in/n, k_h, k_w), that is k_h k_w c_in c_out / n numbers, and bias (c_out).
 
     Raises:
-        ValueError: groups < 1, groups does not divide both channel counts, or an unknown algorithm.
+        ValueError: groups < 1, groups does not divide both channel counts, or an unknown algorithm (also when it is
+            changed later and the layer is applied).
     """
 
     ALGORITHMS = ("auto", *GROUP_WAYS)
@@ -64,20 +67,16 @@ class GroupConv2d(nn.Conv2d):
         algorithm: str = "auto",
     ) -> None:
         check_groups(in_channels, out_channels, groups)
-        check_window(kernel_size, stride, padding, dilation)
         check_way(algorithm, GROUP_WAYS)
         super().__init__(
-            in_channels,
-            out_channels,
-            kernel_size,
-            stride,
-            padding,
-            dilation,
-            groups,
-            bias,
-            padding_mode,  # type: ignore[arg-type]
-            device,
-            dtype,
+            operator.index(in_channels),
+            operator.index(out_channels),
+            **window(kernel_size, stride, padding, dilation),
+            groups=operator.index(groups),
+            bias=bias,
+            padding_mode=padding_mode,  # type: ignore[arg-type]
+            device=device,
+            dtype=dtype,
         )
         self.algorithm = algorithm
 
@@ -85,13 +84,14 @@ class GroupConv2d(nn.Conv2d):
         """Kaiming normal over one group's filters (fan_out = k_h k_w c_out / n), bias zero."""
         reset_group_weights(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        padded, geometry = padded_input(self, x)
-        return group_conv(padded, self.weight, self.bias, geometry, self.chosen_algorithm(x))
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to input (N, c_in, H, W) or (c_in, H, W)."""
+        padded, geometry = padded_input(self, input)
+        return group_conv(padded, self.weight, self.bias, geometry, self.chosen_algorithm(input))
 
     def chosen_algorithm(self, x: Tensor) -> str:
         """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
+        check_way(self.algorithm, GROUP_WAYS)
         return choose_group(x, self.weight, geometry_of(self)) if self.algorithm == "auto" else self.algorithm
 
     def extra_repr(self) -> str:

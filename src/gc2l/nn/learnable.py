@@ -1,10 +1,10 @@
 """Fully learnable group convolution (FLGC; Wang et al., CVPR 2019)."""
 
+import operator
 from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gc2l.names import check_choice
 from gc2l.nn.convolution import (
@@ -83,7 +83,7 @@ class LearnableGroupConv2d(Convolution):
             device,
             dtype,
         )
-        self.groups = groups
+        self.groups = operator.index(groups)
         self.assignment = assignment
         self.start = start
         for name, channels in (("input_logits", in_channels), ("output_logits", out_channels)):
@@ -109,9 +109,9 @@ class LearnableGroupConv2d(Convolution):
         """The 0/1 mask T S^T (c_out, c_in), with straight-through gradients to the softmax of the logits."""
         return straight_through(self.output_logits) @ straight_through(self.input_logits).T
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        padded, geometry = padded_input(self, x)
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to input (N, c_in, H, W) or (c_in, H, W)."""
+        padded, geometry = padded_input(self, input)
         return folded.dense(padded, self.dense_weight(), self.bias, geometry)
 
     def dense_weight(self) -> Tensor:
@@ -146,5 +146,6 @@ def _align(logits: Tensor) -> None:
 def straight_through(logits: Tensor) -> Tensor:
     """One-hot rows (channels, n) of the largest logit; the gradient is that of the softmax."""
     soft = logits.softmax(dim=1)
-    hard = F.one_hot(soft.argmax(dim=1), logits.shape[1]).to(soft.dtype)
+    # `F.one_hot` looks at the values, which tracers do not have; distributed tensors do not mix with an `arange`.
+    hard = torch.zeros_like(soft).scatter(1, soft.argmax(dim=1, keepdim=True), 1)
     return hard + (soft - soft.detach())

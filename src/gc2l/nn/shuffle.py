@@ -57,10 +57,10 @@ class ShuffleGroupConv2d(Convolution):
         """Kaiming normal over one group's filters (fan_out = k_h k_w c_out / n), bias zero."""
         reset_group_weights(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        algorithm = self.chosen_algorithm(x)
-        padded, geometry = padded_input(self, x)
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to input (N, c_in, H, W) or (c_in, H, W)."""
+        algorithm = self.chosen_algorithm(input)
+        padded, geometry = padded_input(self, input)
         if algorithm == "folded":
             # The rows of the dense weight can be shuffled in place of the output.
             dense = folded.block_diagonal_for(padded, self.weight, self.groups)
@@ -88,6 +88,7 @@ class ShuffleGroupConv2d(Convolution):
 
     def chosen_algorithm(self, x: Tensor) -> str:
         """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
+        check_way(self.algorithm, GROUP_WAYS)
         return choose_shuffle(x, self.weight, geometry_of(self)) if self.algorithm == "auto" else self.algorithm
 
     def extra_repr(self) -> str:

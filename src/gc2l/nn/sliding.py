@@ -66,9 +66,9 @@ class SlidingChannelConv2d(Convolution):
         """Kaiming normal with fan_out = k_h k_w c_out / n, the outputs that a channel reaches on average; bias zero."""
         reset_group_weights(self)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        padded, geometry = padded_input(self, x)
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to input (N, c_in, H, W) or (c_in, H, W)."""
+        padded, geometry = padded_input(self, input)
         return folded.dense(padded, self.dense_weight(), self.bias, geometry)
 
     def windows(self) -> Tensor:

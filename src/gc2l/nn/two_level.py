@@ -10,6 +10,7 @@ from gc2l.nn.convolution import (
     Convolution,
     arguments_of,
     check_groups,
+    fill,
     geometry_of,
     has_hooks,
     kaiming_normal,
@@ -82,7 +83,8 @@ class TwoLevelGroupConv2d(Convolution):
     Raises:
         ValueError: groups < 1, groups does not divide both channel counts, coarse_channels < 1, an overlap outside
             [0, 1) or so large that a group would read a channel twice, an unknown coarse_start or restriction, a mean
-            with coarse_channels > 1, or an algorithm that is unknown or not there with an overlap.
+            with coarse_channels > 1, or an algorithm that is unknown or not there with an overlap (also when it is
+            changed later and the layer is applied).
     """
 
     ALGORITHMS = ("auto", *TWO_LEVEL_WAYS)
@@ -122,7 +124,7 @@ class TwoLevelGroupConv2d(Convolution):
             in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias, padding_mode, device, dtype
         )
         self.algorithm = algorithm
-        self.coarse_channels = coarse_channels
+        self.coarse_channels = int(coarse_channels)
         self.overlap = overlap
         self.coarse_start = coarse_start
         self.restriction = restriction
@@ -178,11 +180,11 @@ class TwoLevelGroupConv2d(Convolution):
         if self.bias is not None:
             nn.init.zeros_(self.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        padded, geometry = padded_input(self, x)
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to input (N, c_in, H, W) or (c_in, H, W)."""
+        padded, geometry = padded_input(self, input)
         if self.halo:
-            if self.chosen_algorithm(x) == "folded":
+            if self.chosen_algorithm(input) == "folded":
                 return folded.dense(padded, self._folded_weight(), self.bias, geometry)
             return reference.overlapping_two_level(
                 padded, self.weight, self.restriction_weight, self.coarse_weight, self.bias, geometry
@@ -194,13 +196,12 @@ class TwoLevelGroupConv2d(Convolution):
             self.coarse_weight,  # C
             self.bias,
             geometry,
-            self.chosen_algorithm(x),
+            self.chosen_algorithm(input),
         )
 
     def chosen_algorithm(self, x: Tensor) -> str:
         """The algorithm that computes the layer for x: the prescribed one, or what "auto" takes."""
-        if self.halo:
-            check_way(self.algorithm, OVERLAPPING_WAYS)
+        check_way(self.algorithm, OVERLAPPING_WAYS if self.halo else TWO_LEVEL_WAYS)
         if self.algorithm != "auto":
             return self.algorithm
         if self.halo:
@@ -273,7 +274,7 @@ class TwoLevelGroupConv2d(Convolution):
             raise ValueError("conv has hooks, which would be lost, with any weight that they set: remove them first")
         arguments = arguments_of(conv) | {"groups": conv.groups, "coarse_channels": coarse_channels}
         layer = cls(conv.in_channels, conv.out_channels, **arguments)
-        layer.load_state_dict(conv.state_dict(), strict=False)
+        fill(layer, conv, conv.weight, conv.bias)
         nn.init.zeros_(layer.coarse_weight)
         return layer.train(conv.training)
 
@@ -286,8 +287,8 @@ class TwoLevelGroupConv2d(Convolution):
         if self.halo:
             raise ValueError(f"overlap={self.overlap}: without its coarse level the layer is no group convolution")
         conv = GroupConv2d(self.in_channels, self.out_channels, groups=self.groups, **arguments_of(self))
-        fine = {name: value for name, value in self.state_dict().items() if name in ("weight", "bias")}
-        conv.load_state_dict(fine)
+        # Not from the state, where pruning and parametrisations have the weight under other names.
+        fill(conv, self, self.weight, self.bias)
         return conv.train(self.training)
 
     def extra_repr(self) -> str:

@@ -18,9 +18,9 @@ class ShuffleTwoLevelGroupConv2d(TwoLevelGroupConv2d):
     `TwoLevelGroupConv2d`; the bias belongs to the unshuffled channels. With C = 0 it is `ShuffleGroupConv2d`.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to x (N, c_in, H, W) or (c_in, H, W)."""
-        return shuffle(super().forward(x), self.groups)
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to input (N, c_in, H, W) or (c_in, H, W)."""
+        return shuffle(super().forward(input), self.groups)
 
     def in_row_order(self, values: Tensor) -> Tensor:
         """Values (c_out, ...) of the output channels as they stand before the shuffle."""

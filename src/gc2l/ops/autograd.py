@@ -14,6 +14,7 @@ from torch.autograd import Function
 from gc2l.ops import reference
 from gc2l.ops.geometry import Geometry
 from gc2l.ops.memory_format import pixels
+from gc2l.ops.transforms import gradient_needs_formula
 
 
 class GroupWay(NamedTuple):
@@ -56,7 +57,7 @@ class GroupConvolution(Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         """The gradients of x, weight and bias."""
         x, weight, bias = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or gradient_needs_formula(gradient):
             return None, *formula_gradients(reference.group, (x, weight, bias), ctx.geometry, gradient), None
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         bias_gradient = None if bias is None else pixels(gradient).sum(0)
@@ -88,7 +89,7 @@ class TwoLevelConvolution(Function):
         """The gradients of the five tensors."""
         *inputs, z = ctx.saved_tensors
         x, weight, restriction, coarse, bias = inputs
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or gradient_needs_formula(gradient):
             return None, *formula_gradients(reference.two_level, inputs, ctx.geometry, gradient), None
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         bias_gradient = None if bias is None else pixels(gradient).sum(0)
@@ -99,12 +100,13 @@ class TwoLevelConvolution(Function):
 def formula_gradients(
     formula: Callable[..., Tensor], inputs: Sequence[Tensor | None], geometry: Geometry | int, gradient: Tensor
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of `formula(*inputs, geometry)` that can be differentiated again, None where none is needed.
+    """Gradients of `formula(*inputs, geometry)`, None where none is needed. In grad mode they can be differentiated.
 
     The formula gets everything in the type of the first input, as ways that cast the weights themselves do.
     """
     wanted = [tensor for tensor in inputs if tensor is not None and tensor.requires_grad]
     dtype = next(tensor.dtype for tensor in inputs if tensor is not None)
-    cast = [None if tensor is None else tensor.to(dtype) for tensor in inputs]
-    found = iter(torch.autograd.grad(formula(*cast, geometry), wanted, gradient, create_graph=True))
+    with torch.enable_grad():
+        y = formula(*(None if tensor is None else tensor.to(dtype) for tensor in inputs), geometry)
+    found = iter(torch.autograd.grad(y, wanted, gradient, create_graph=torch.is_grad_enabled()))
     return tuple(next(found) if tensor is not None and tensor.requires_grad else None for tensor in inputs)

@@ -9,6 +9,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from gc2l.ops.geometry import Geometry
+from gc2l.ops.transforms import gradient_needs_formula
 
 
 def is_channels_last(x: Tensor) -> bool:
@@ -60,6 +61,10 @@ class _SubsampledCopy(Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
         s_h, s_w = ctx.strides
+        if gradient_needs_formula(gradient):
+            spread = gradient.new_zeros(ctx.shape)
+            spread[:, :, ::s_h, ::s_w] = gradient
+            return spread, None, None
         if ctx.strides == (1, 1):
             return gradient.contiguous(memory_format=ctx.memory_format), None, None
         like = {"dtype": gradient.dtype, "device": gradient.device, "memory_format": ctx.memory_format}

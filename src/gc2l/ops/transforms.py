@@ -8,13 +8,31 @@ from torch.autograd import forward_ad
 
 
 def needs_formula() -> bool:
-    """Whether a compiler, export, `torch.func` or forward-mode differentiation is at work.
+    """Whether a compiler, export, `make_fx`, `torch.func` or forward-mode differentiation is at work.
 
     A hand-written backward pass serves only ordinary backpropagation. Compilers do better with the formula itself, and
-    transforms need it.
+    transforms need it. A graph of a hand-written forward pass, which writes to its results, could not be run where
+    gradients are recorded.
     """
     compiling = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    return compiling or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    return compiling or in_torch_func() or forward_ad._current_level >= 0 or _in_make_fx()
+
+
+def _in_make_fx() -> bool:
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+
+
+def in_torch_func() -> bool:
+    """Whether a transform of `torch.func` is at work; under `vmap` a tensor cannot be asked how it is stored."""
+    return torch._C._are_functorch_transforms_active()
+
+
+def gradient_needs_formula(gradient: Tensor) -> bool:
+    """Whether a first-order backward pass needs the formula: in a transform, and for several gradients at once.
+
+    These are one tensor of the shape of each, as of `torch.autograd.grad(..., is_grads_batched=True)`.
+    """
+    return needs_formula() or torch._C._functorch.is_legacy_batchedtensor(gradient)
 
 
 def compiles_for_card(x: Tensor) -> bool:
@@ -23,7 +41,7 @@ def compiles_for_card(x: Tensor) -> bool:
     There a formula has to be fast, too: the plain one takes the framework's grouped kernels.
     """
     compiling = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
-    return compiling and x.device.type == "cuda" and not torch._C._are_functorch_transforms_active()
+    return compiling and x.device.type == "cuda" and not in_torch_func()
 
 
 def is_observed(*tensors: Tensor) -> bool:

@@ -36,9 +36,9 @@ class GatheredLearnableConv2d(Convolution):
         take_shares(self, conv, link)
         self.link = link
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to the own channels x (N, c_in/p, H, W)."""
-        channels = Gathering(x, self.link)
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to the own channels, input (N, c_in/p, H, W)."""
+        channels = Gathering(input, self.link)
         logits = Gathering(self.input_logits, self.link, dim=0).finish()  # (c_in, n)
         mask = straight_through(self.output_logits) @ straight_through(logits).T  # (c_out/p, c_in)
         gathered, to = padded_input(self, channels.finish())

@@ -5,14 +5,14 @@ from typing import Any
 from torch import nn
 
 from gc2l.nn import Convolution
-from gc2l.nn.convolution import arguments_of
+from gc2l.nn.convolution import arguments_of, keep_padding
 from gc2l.parallel.link import Link
 
 
 def geometry(conv: nn.Conv2d | Convolution) -> dict[str, Any]:
     """Arguments of `nn.Conv2d` that the rank-local layer has in common with `conv`; its parameters take no memory yet.
 
-    `take_shares` supplies them.
+    `take_shares` supplies them, and the padding that these arguments do not tell.
     """
     return arguments_of(conv) | {"device": "meta"}
 
@@ -27,6 +27,8 @@ def take_shares(local: nn.Module, whole: nn.Module, link: Link, *, dim: int = 0)
     for name, buffer in whole.named_buffers(recurse=False):
         own = link.own(buffer, dim) if buffer.dim() else buffer.clone()
         local.register_buffer(name, own, persistent=name not in whole._non_persistent_buffers_set)
+    if isinstance(local, (nn.Conv2d, Convolution)) and isinstance(whole, (nn.Conv2d, Convolution)):
+        keep_padding(local, whole)
     local.train(whole.training)
 
 

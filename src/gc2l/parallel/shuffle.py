@@ -48,9 +48,9 @@ class ExchangedShuffleConv2d(Convolution):
         by_sender = (arriving // share).argsort(stable=True)
         self.register_buffer("_arrival_order", by_sender.argsort().to(device), persistent=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to the own channels x (N, c_in/p, H, W)."""
-        x, to = padded_input(self, x)
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to the own channels, input (N, c_in/p, H, W)."""
+        x, to = padded_input(self, input)
         y = to.convolve(x, self.weight, self.bias)  # (N, c_out/p, H', W'), before the shuffle
         rows = y.transpose(0, 1).index_select(0, self._send_order)  # (c_out/p, N, H', W')
         arrived = exchange_rows(rows, self.sent, self.received, self.link)

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from gc2l.nn import Convolution
-from gc2l.nn.convolution import padded_input
+from gc2l.nn.convolution import padded_input, padding_widths
 from gc2l.parallel.collectives import Gathering
 from gc2l.parallel.link import Link
 from gc2l.parallel.local import geometry, take_shares
@@ -30,13 +30,13 @@ class GatheredConv2d(Convolution):
         super().__init__(conv.in_channels, conv.out_channels // link.size, **geometry(conv))
         take_shares(self, conv, link)
         self.link = link
-        self.subsampled = conv.kernel_size == (1, 1) and conv.padding == (0, 0)
+        self.subsampled = conv.kernel_size == (1, 1) and not any(padding_widths(conv))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to the own channels x (N, c_in/p, H, W)."""
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to the own channels, input (N, c_in/p, H, W)."""
         if not self.subsampled:
-            gathered, to = padded_input(self, Gathering(x, self.link).finish())
+            gathered, to = padded_input(self, Gathering(input, self.link).finish())
             return to.convolve(gathered, self.weight, self.bias)
         vertical, horizontal = self.stride
-        used = Gathering(x[:, :, ::vertical, ::horizontal], self.link).finish()  # (N, c_in, H', W')
+        used = Gathering(input[:, :, ::vertical, ::horizontal], self.link).finish()  # (N, c_in, H', W')
         return nn.functional.conv2d(used, self.weight, self.bias)

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from gc2l.nn import Convolution, GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn.convolution import padding_widths
 from gc2l.parallel.link import COLLECTIVES, current_layer
 from gc2l.parallel.wire import LayerShape, Traffic
 
@@ -77,7 +78,7 @@ def _shape(name: str, layer: nn.Module, x: Tensor, y: Tensor, *, first: bool) ->
         kind, groups, pointwise = "classifier", 1, False
     else:
         assert isinstance(layer, nn.Conv2d | Convolution)
-        groups, pointwise = layer.groups, layer.kernel_size == (1, 1) and layer.padding == (0, 0)
+        groups, pointwise = layer.groups, layer.kernel_size == (1, 1) and not any(padding_widths(layer))
         if type(layer) not in _KINDS:
             raise TypeError(f"layer {name!r} is a {type(layer).__name__}, which has no channel-parallel form")
         kind = "stem" if first else _KINDS[type(layer)] or ("sc" if groups == 1 else "gc")

@@ -43,10 +43,10 @@ class GatheredTwoLevelConv2d(Convolution):
         self.link = link
         self.overlap = overlap
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the layer to the own channels x (N, c_in/p, H, W)."""
-        fast = choose_two_steps(x, self.weight, geometry_of(self))
-        x, to = padded_input(self, x)
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer to the own channels, input (N, c_in/p, H, W)."""
+        fast = choose_two_steps(input, self.weight, geometry_of(self))
+        x, to = padded_input(self, input)
         if fast:
             return self._in_two_steps(x, to)
         own_z = to.convolve(x, self.restriction_weight, None)  # (N, n m/p, H', W')

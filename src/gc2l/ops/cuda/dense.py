@@ -11,7 +11,7 @@ from gc2l.ops.autograd import formula_gradients
 from gc2l.ops.cuda import serve
 from gc2l.ops.cuda.guard import guarded
 from gc2l.ops.memory_format import is_channels_last
-from gc2l.ops.transforms import needs_formula
+from gc2l.ops.transforms import gradient_needs_formula, needs_formula
 from gc2l.ops.weights import block_diagonal, folded_weight
 
 
@@ -70,7 +70,7 @@ class _DenseWeight(Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         weight, restriction, coarse = ctx.saved_tensors
         groups, dtype = ctx.groups, ctx.dtype
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or gradient_needs_formula(gradient):
             found = formula_gradients(_formula(dtype), (weight, restriction, coarse), groups, gradient)
             return *found, None, None, None
 
