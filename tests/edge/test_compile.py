@@ -63,6 +63,12 @@ def test_the_network_itself_stays(engine):
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
+def test_settings_that_were_changed_later(engine):
+    layer, x = make_conv("gc2l", 8, 8, 3, groups=4, padding=1, padding_mode="reflect").eval(), torch.randn(1, 8, 9, 9)
+    layer.stride, layer.dilation, layer.padding = 2, [1, 2], 0  # the padding of other modes is that of the beginning
+    assert deviation(compile_for_inference(layer, engine=engine)(x), layer, x) < RELATIVE
+
+
 def test_a_single_layer(engine):
     conv = make_conv("shuffle", 6, 9, 3, groups=3, bias=True).eval()
     x = torch.randn(6, 5, 6)

@@ -18,7 +18,7 @@ from gc2l.nn import (
     ShuffleTwoLevelGroupConv2d,
     TwoLevelGroupConv2d,
 )
-from gc2l.nn.convolution import has_hooks, padding_widths
+from gc2l.nn.convolution import geometry_of, has_hooks, padding_widths
 from gc2l.ops.geometry import Geometry
 from gc2l.ops.windows import extended_groups
 
@@ -47,7 +47,7 @@ def describe(layer: nn.Module, *, also_standard: bool = False) -> GroupedConvolu
 
 def _geometry(layer: Any) -> dict[str, Any]:
     left, right, top, bottom = widths = padding_widths(layer)
-    geometry = Geometry(layer.stride, (top, left), layer.dilation, layer.groups)
+    geometry = geometry_of(layer)
     if layer.padding_mode == "zeros" and left == right and top == bottom:
         return {"geometry": geometry}
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
