@@ -8,6 +8,8 @@ JOBS ?= 1
 DEVICE ?= cpu
 ARGS ?=
 RESULTS ?= results
+# results/ and ./results are the repository's own folder, too.
+override RESULTS := $(patsubst ./%,%,$(RESULTS:/=))
 SHARE ?= 1
 PYTHON ?= python3
 PYTHONS ?= $(PYTHON)
@@ -20,6 +22,9 @@ SCRATCH = $(if $(filter results,$(RESULTS)),.scratch,$(RESULTS)/scratch)
 APPROXIMATION = --approximation $(RESULTS)/approximation.csv
 MEASURED = --measured $(RESULTS)
 READY := $(VENV)/.ready
+
+# make -j would judge before it has trained, and every target takes all cores anyway: see JOBS.
+.NOTPARALLEL:
 
 $(READY): pyproject.toml constraints.txt $(wildcard src/gc2l/ops/cpu/*.[ch] src/gc2l/edge/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -77,7 +82,7 @@ coarse: $(READY) ## What the coarse level of the released networks does, on the 
 
 .PHONY: tables
 tables: $(READY) ## Write all tables again from the records, without training
-	@$(RUN) experiments/tables.py $(RUNS) $(MEASURED) --output $(RESULTS)/tables --figures $(RESULTS)/figures $(ARGS)
+	@$(RUN) experiments/tables.py $(RUNS) $(MEASURED) --output $(RESULTS)/tables --figures $(RESULTS)/figures --beyond $(RESULTS)/beyond $(ARGS)
 
 .PHONY: params
 params: $(READY) ## Compare the parameter counts of all 72 rows of Tables 1-4 with the printed ones

@@ -30,12 +30,14 @@ class Arguments:
         measured: folder of what make table2, make edge and make coarse measured.
         output: folder of the tables.
         figures: folder of the figures.
+        beyond: folder of the page of conversions.
     """
 
     runs: Path = Path("results/runs")
     measured: Path = Path("results")
     output: Path = Path("results/tables")
     figures: Path = Path("results/figures")
+    beyond: Path = Path("results/beyond")
 
 
 def main() -> int:
@@ -51,7 +53,7 @@ def main() -> int:
     if coarse := read_coarse_level(arguments.measured / "coarse_level.json"):
         print(publish_coarse_level(coarse, arguments.output, arguments.figures))
     if conversion := read_conversion(arguments.measured / "beyond/conversion.json"):
-        print(publish_conversion(conversion, arguments.measured / "beyond"))
+        print(publish_conversion(conversion, arguments.beyond))
     return 0
 
 

@@ -1,6 +1,9 @@
 """RESULTS= moves what a target writes: every folder of results that a script has a flag for is handed on."""
 
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,3 +28,44 @@ def test_results_are_handed_on(target):
 
 def test_the_targets_that_write_results_are_seen():
     assert {"table1", "table2", "bench", "edge", "wire", "claims"} <= RECIPES.keys()
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Run make where every script only notes when it begins, with its arguments, and when it ends."""
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    (tmp_path / "Makefile").write_text(MAKEFILE, encoding="utf-8")
+    (tmp_path / "script").write_text('#!/bin/sh\necho begin "$@" >> log\nsleep 0.02\necho end >> log\n')
+    (tmp_path / "script").chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt", "ready"):
+        (tmp_path / name).touch()
+    # Not what an outer make, whose test this is, was told.
+    environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+
+    def run(*arguments: str) -> list[str]:
+        command = ["make", "RUN=./script", "READY=ready", *arguments]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=60)
+        log = tmp_path / "log"
+        lines = log.read_text().splitlines()
+        log.unlink()
+        return lines
+
+    return run
+
+
+def test_reproducing_judges_after_training_whatever_runs_at_once(make):
+    lines = make("-j4", "reproduce", "RESULTS=again")
+    assert [line.split()[0] for line in lines] == ["begin", "end"] * (len(lines) // 2)
+    order = [line.split()[1] for line in lines[::2]]
+    names = ("table1", "table3", "table4", "approximation", "figures", "claims", "report")
+    assert order == [f"experiments/{name}.py" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("results", "scratch"),
+    [("results", ".scratch"), ("results/", ".scratch"), ("./results", ".scratch"), ("again/", "again/scratch")],
+)
+def test_the_folder_of_results_may_be_written_otherwise(results, scratch, make):
+    begin, _ = make("table1", f"RESULTS={results}")
+    assert f"--execution.scratch {scratch} " in begin

@@ -1,6 +1,7 @@
 """Every table's script, run for real on a preset of one epoch."""
 
 import importlib
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,16 @@ def test_a_table_trains_what_is_missing_and_is_written(table, cells, run_script,
     written, _ = run_script("tables")
     assert out in written
     assert files == {name: (folder / name).read_text() for name in files}
+
+
+def test_the_tables_leave_the_folder_of_measurements_alone(run_script, tmp_path):
+    measured = tmp_path / "measured/beyond"
+    measured.mkdir(parents=True)
+    for name in ("conversion.json", "conversion.sha256"):
+        shutil.copy(EXPERIMENTS.parent / "results/beyond" / name, measured)
+    run_script("tables", "--measured", str(measured.parent), "--beyond", "pages")
+    assert "GC-2L, m = 4" in (tmp_path / "pages/conversion.md").read_text()
+    assert len(list(measured.parent.rglob("*"))) == 3
 
 
 def test_table_4_is_written_from_its_records(run_script, tmp_path):
