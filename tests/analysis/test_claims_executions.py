@@ -6,8 +6,8 @@ from analysis.claims_evidence import column, evidence, only, run
 from gc2l.analysis import RunIndex
 from gc2l.analysis.claims import Verdict
 from gc2l.analysis.labels import executions_label, seeds_label
-from gc2l.analysis.selection import seeds_by_execution
-from gc2l.records import Execution
+from gc2l.analysis.selection import ran_alike, seeds_by_execution
+from gc2l.records import Execution, Parallelism, Rank
 
 PLACE = column()
 CPU = Execution(device="cpu", precision="float32", compile=False, channels_last=True, threads=1)
@@ -49,7 +49,7 @@ def test_runs_of_one_seed_that_differ_are_no_pair():
     part = _part([CPU, *[GPU] * 4], [GPU, *[GPU] * 4])
     assert part.seeds == (2, 3, 4, 5)
     assert part.effect == pytest.approx(-0.95)
-    assert part.note == "seed 1 left out: the runs differ in device or precision"
+    assert part.note == "seed 1 left out: the runs differ in device, precision or division of batches"
     half = _part([GPU] * 5, [GPU, GPU, GPU, GPU, GPU.model_copy(update={"precision": "float32"})])
     assert half.seeds == (1, 2, 3, 4)
 
@@ -64,6 +64,19 @@ def test_how_a_step_is_executed_otherwise_does_not_matter():
     part = _part([CPU] * 5, [CPU.model_copy(update={"threads": 2, "compile": True})] * 5)
     assert part.seeds == (1, 2, 3, 4, 5)
     assert not part.note
+
+
+def test_divided_batches_are_compared_with_none_but_such():
+    def divided(run, parts):
+        counts = {"parameters": 1, "peak_memory_bytes": 1, "collectives": 1, "received_bytes": 1}
+        ranks = tuple(Rank(rank=place, channel=0, data=place, host="here", **counts) for place in range(parts))
+        return run.model_copy(update={"parallel": Parallelism(overlap=True, ranks=ranks)})
+
+    alone = _run("gc", 1, 1, CPU)
+    two, three = divided(alone, 2), divided(alone, 3)
+    assert ran_alike([alone, divided(alone, 1)]) and ran_alike([two, two])
+    assert not ran_alike([alone, two]) and not ran_alike([two, three])
+    assert list(seeds_by_execution([two])) == ["cpu, float32, batches in 2 parts"]
 
 
 def test_labels():

@@ -111,6 +111,19 @@ def test_a_seed_that_lacks_an_n_has_no_part_in_the_slope():
     assert legend_texts(drawings[0]) == legend_texts(drawings[1])
 
 
+def test_a_seed_whose_runs_differ_in_device_has_no_part_in_the_slope():
+    def runs(device_of_last):
+        for n in (2, 4, 8):
+            for seed in (1, 2, 3):
+                made = record(CIFAR.cell("gc", n, seed), errors=500 + 50 * n * seed)
+                device = device_of_last if (n, seed) == (8, 3) else "cpu"
+                yield made.model_copy(update={"execution": made.execution.model_copy(update={"device": device})})
+
+    without = [one for one in runs("cpu") if one.seed < 3]
+    drawings = [drawn_from("fig5_error_vs_groups", found).axes[3] for found in (without, list(runs("mps")))]
+    assert legend_texts(drawings[0]) == legend_texts(drawings[1])
+
+
 def test_a_falling_error_has_a_minus_sign_and_the_name_keeps_its_hyphen():
     records = [record(CIFAR.cell("gc2l", n, 1), errors=900 - n) for n in (2, 4, 8)]
     (entry,) = legend_texts(drawn_from("fig5_error_vs_groups", records).axes[3])

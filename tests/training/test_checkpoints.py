@@ -10,7 +10,7 @@ import torch
 from gc2l.files import write_checked
 from gc2l.training.checkpoints import EpochCheckpoint, Made, continued, newest_readable
 
-CLEAN = Made(device="cpu", precision="float32", threads=2, commit="a", dirty=False)
+CLEAN = Made(device="cpu", precision="float32", threads=2, data_ranks=2, commit="a", dirty=False)
 
 
 @pytest.fixture
@@ -70,3 +70,13 @@ def test_epochs_with_five_digits_are_newer_than_those_with_four(tmp_path):
     assert newest_readable(tmp_path, "identity").name == "10001.ckpt"
     (tmp_path / "10001.ckpt").unlink()
     assert newest_readable(tmp_path, "identity").name == "10000.ckpt"
+
+
+def test_a_run_goes_on_only_with_batches_divided_into_as_many_parts(begun, tmp_path):
+    with pytest.raises(ValueError, match=r"made with batches in 2 parts, this run has 1: .* 2 times as many processes"):
+        continued(begun(), replace(CLEAN, data_ranks=1))
+    older = {name: value for name, value in asdict(CLEAN).items() if name != "data_ranks"}
+    torch.save({"made": older}, tmp_path / "older.ckpt")
+    for data_ranks in (1, 2):
+        now = replace(CLEAN, data_ranks=data_ranks)
+        assert continued(tmp_path / "older.ckpt", now) == now

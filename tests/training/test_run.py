@@ -168,7 +168,7 @@ def test_a_record_says_whether_the_code_of_an_earlier_session_differed_from_its_
     monkeypatch.setattr("gc2l.training.run.describe_environment", lambda **_: here)
     stop_in_epoch(1, run, how)
     (checkpoint,) = (tmp_path / "checkpoints" / run.identity).glob("*.ckpt")
-    made = {"device": "cpu", "precision": "float32", "threads": 1, "commit": "a", "dirty": True}
+    made = {"device": "cpu", "precision": "float32", "threads": 1, "data_ranks": 1, "commit": "a", "dirty": True}
     assert torch.load(checkpoint, weights_only=True)["made"] == made
     here = replace(here, dirty=False)
     record = train(run, how)

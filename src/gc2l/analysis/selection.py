@@ -59,17 +59,26 @@ class RunIndex:
         )
 
 
+def execution_name(record: Record) -> str:
+    """Device and precision of a run, such as "cpu, float32", and into how many parts its batches were divided.
+
+    Each part of a divided batch has its own batch statistics, so such a run computes something else.
+    """
+    name = f"{record.hardware.accelerator or record.execution.device}, {record.execution.precision}"
+    parts = 1 if record.parallel is None else 1 + max(rank.data for rank in record.parallel.ranks)
+    return name if parts == 1 else f"{name}, batches in {parts} parts"
+
+
 def seeds_by_execution(records: Iterable[Record]) -> dict[str, tuple[int, ...]]:
-    """The seeds of each device and precision, such as {"cpu, float32": (1,)}, the one with most seeds first."""
+    """The seeds of each `execution_name`, such as {"cpu, float32": (1,)}, the one with most seeds first."""
     seeds: dict[str, set[int]] = defaultdict(set)
     for record in records:
-        execution = record.execution
-        seeds[f"{record.hardware.accelerator or execution.device}, {execution.precision}"].add(record.seed)
+        seeds[execution_name(record)].add(record.seed)
     return {name: tuple(sorted(of)) for name, of in sorted(seeds.items(), key=lambda entry: -len(entry[1]))}
 
 
 def ran_alike(records: Iterable[Record]) -> bool:
-    """Whether all ran on the same device in the same precision: only such runs are compared with each other."""
+    """Whether all have the same `execution_name`: only such runs are compared with each other."""
     return len(seeds_by_execution(records)) == 1
 
 

@@ -25,10 +25,11 @@ _MADE = "made"  # the fields of `Made`
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """How a run is made; all its sessions share the first three.
+    """How a run is made; all its sessions share the first four.
 
     Attributes:
         device, precision, threads: as in the record of the run; its numbers depend on them.
+        data_ranks: the parts into which each batch is divided, each of which has its own batch statistics.
         commit: of the code of the newest session.
         dirty: whether the code of any session differed from that commit, or the commit is unknown.
     """
@@ -36,6 +37,7 @@ class Made:
     device: str
     precision: str
     threads: int
+    data_ranks: int
     commit: str
     dirty: bool
 
@@ -126,18 +128,24 @@ def continued(path: Path, now: Made) -> Made:
     run ends as if it had not been stopped. Code of two commits is marked as code that differs from its commit.
 
     Raises:
-        ValueError: the checkpoint was made on another kind of device or in another precision; the record of the run
-            names one of each.
+        ValueError: the checkpoint was made on another kind of device, in another precision or with batches divided
+            into another number of parts; the record of the run names one of each.
     """
     content = _content(path).get(_MADE)
     if content is None:  # of an older version
         return now
-    begun = Made(**content)
+    begun = Made(**{"data_ranks": now.data_ranks} | content)  # older versions do not name them
     if (begun.device, begun.precision) != (now.device, now.precision):
         raise ValueError(
             f"the checkpoint {path} was made on {begun.device} in {begun.precision}, this run is on {now.device} in "
             f"{now.precision}: continue with --execution.device {begun.device} --execution.precision "
             f"{begun.precision}, or remove {path.parent} to start anew"
+        )
+    if begun.data_ranks != now.data_ranks:
+        raise ValueError(
+            f"the checkpoint {path} was made with batches in {begun.data_ranks} parts, this run has "
+            f"{now.data_ranks}: continue with {begun.data_ranks} times as many processes as --parallel.channels, or "
+            f"remove {path.parent} to start anew"
         )
     if begun.threads != now.threads:
         warnings.warn(

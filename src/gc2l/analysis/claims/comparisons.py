@@ -106,12 +106,14 @@ def _part(
     reported: float | None,
     note_on: Callable[[Sequence[int]], str] = lambda seeds: "",
 ) -> Part:
-    """The part over the seeds with which all convolutions have finished, on one kind of device in one precision."""
+    """The part over the seeds with which all convolutions have finished, executed alike."""
     finished = [runs.finished(convolution) for convolution in convolutions]
     shared = sorted(set.intersection(*map(set, finished)))
     seeds = [seed for seed in shared if ran_alike(of_seed[seed] for of_seed in finished)]
     mixed = [seed for seed in shared if seed not in seeds]
-    left_out = f"{seeds_label(mixed)} left out: the runs differ in device or precision" if mixed else ""
+    left_out = ""
+    if mixed:
+        left_out = f"{seeds_label(mixed)} left out: the runs differ in device, precision or division of batches"
     diverged = ", ".join(
         f"{describe([convolution])} diverged with seed {seed}"
         for convolution in convolutions

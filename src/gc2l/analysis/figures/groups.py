@@ -24,9 +24,9 @@ _CAPTION = (
     "The flatter a line, the less a variant loses with more groups.",
     "Top-1 test error after the last epoch against the number of groups n; SC is n = 1. Marks: the paper's number, or "
     "the mean over k seeds; bands: its 95 % interval (Student t, k >= 2), cut at the edge of the panel. Lines: least "
-    "squares over n >= 2 and the seeds that every n has; beside the names their slopes in percentage points per "
-    "doubling of n, [95 % interval over the seeds' slopes; of one seed, and of the paper, from the scatter about the "
-    "line].",
+    "squares over n >= 2 and the seeds that every n has, executed alike; beside the names their slopes in percentage "
+    "points per doubling of n, [95 % interval over the seeds' slopes; of one seed, and of the paper, from the scatter "
+    "about the line].",
 )
 _HEIGHT = 3.1  # inches of a panel
 
@@ -108,9 +108,11 @@ def _fit(points: Sequence[Point]) -> tuple[Estimate, float] | None:
     """Slope and intercept of the error (percent) against log2 n; None with fewer than three n.
 
     As in the claims, the slope of each seed is one value: runs of one seed share the order of the images, so their
-    points are not independent of each other. One seed's interval is that of its line.
+    points are not independent of each other. A seed whose runs were not all executed alike has none. One seed's
+    interval is that of its line.
     """
-    seeds = sorted(set.intersection(*(set(point.errors_percent) for point in points)))
+    shared = sorted(set.intersection(*(set(point.errors_percent) for point in points)))
+    seeds = [seed for seed in shared if len({point.executions[seed] for point in points}) == 1]
     if len(points) < 3 or not seeds:
         return None
     x = [math.log2(point.groups) for point in points]

@@ -16,7 +16,7 @@ from gc2l.analysis.labels import (
     range_label,
     scale_label,
 )
-from gc2l.analysis.selection import RunIndex, Scale
+from gc2l.analysis.selection import RunIndex, Scale, execution_name
 from gc2l.analysis.statistics import Estimate, mean_interval
 from gc2l.cells import Preset
 from gc2l.paper import GROUPS, TABLES, reported_rows
@@ -29,12 +29,16 @@ CONVOLUTIONS = (("sc", 1), *((variant, n) for variant in VARIANTS if variant != 
 
 @dataclass(frozen=True)
 class Point:
-    """One convolution with the network's parameters and top-1 test errors, by finished seed; the paper's has seed 0."""
+    """One convolution with the network's parameters and top-1 test errors, by finished seed; the paper's has seed 0.
+
+    `executions` names how each seed's run was executed, see `gc2l.analysis.selection.execution_name`.
+    """
 
     variant: str
     groups: int
     parameters_millions: float
     errors_percent: Mapping[int, float]
+    executions: Mapping[int, str]
 
     @property
     def key(self) -> tuple[str, int]:
@@ -75,7 +79,9 @@ def reported(network: str, dataset: str) -> Source:
     """What the paper prints for one of its networks and data sets, in whichever tables."""
     # A row that two tables share is the same in both.
     printed = {
-        (row.variant, row.groups): Point(row.variant, row.groups, row.parameters_millions, {0: row.error_percent})
+        (row.variant, row.groups): Point(
+            row.variant, row.groups, row.parameters_millions, {0: row.error_percent}, {0: ""}
+        )
         for table in TABLES
         for row in reported_rows(table)
         if (row.network, row.dataset) == (network, dataset)
@@ -106,7 +112,10 @@ def reproduced(
         finished = {key: [run for run in of if run.test is not None] for key, of in runs.items()}
         points = tuple(
             Point(
-                *key, of[0].parameters / 1e6, {run.seed: run.test.error_percent for run in of if run.test is not None}
+                *key,
+                of[0].parameters / 1e6,
+                {run.seed: run.test.error_percent for run in of if run.test is not None},
+                {run.seed: execution_name(run) for run in of},
             )
             for key, of in finished.items()
             if of
