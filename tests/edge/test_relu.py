@@ -16,7 +16,7 @@ class Stored(nn.Module):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(8, 8, 3, groups=4), nn.BatchNorm2d(8)
         self.register_buffer("calls", torch.zeros(()))
-        self.keep, self.kept = keep, []
+        self.keep, self.kept = keep, {} if keep == "dict" else []
 
     def forward(self, x):
         y = F.relu(self.norm(self.conv(x)))
@@ -24,13 +24,15 @@ class Stored(nn.Module):
             self.last = y
         elif self.keep == "list":
             self.kept.append(y)
+        elif self.keep == "dict":
+            self.kept[len(self.kept)] = y
         elif self.keep == "buffer":
             self.calls += 1
             y = y * self.calls
         return y
 
 
-@pytest.mark.parametrize("keep", ["attribute", "list", "buffer"])
+@pytest.mark.parametrize("keep", ["attribute", "list", "dict", "buffer"])
 def test_what_forward_keeps_is_kept(engine, keep, tmp_path):
     network, x = trained(Stored(keep)), torch.randn(2, 8, 9, 9)
     compiled = compile_for_inference(network, engine=engine)
@@ -39,7 +41,7 @@ def test_what_forward_keeps_is_kept(engine, keep, tmp_path):
         torch.testing.assert_close(compiled(x), network(x), rtol=RELATIVE, atol=RELATIVE)
     if keep == "attribute":
         torch.testing.assert_close(compiled.last, network.last, rtol=RELATIVE, atol=RELATIVE)
-    assert len(compiled.kept) == len(network.kept) == (2 if keep == "list" else 0)
+    assert len(compiled.kept) == len(network.kept) == (2 if keep in ("list", "dict") else 0)
 
 
 class Asking(nn.Module):
@@ -75,9 +77,11 @@ class Noisy(nn.Module):
 
 
 def test_random_numbers_stay_random(engine):
-    network, x = Noisy().eval(), torch.randn(1, 8, 5, 5)
-    compiled = compile_for_inference(network, engine=engine)
+    network = nn.Sequential(Noisy(), nn.Conv2d(8, 8, 3, groups=2), nn.ReLU()).eval()
+    compiled, x = compile_for_inference(network, engine=engine), torch.randn(1, 8, 9, 9)
     assert not torch.equal(compiled(x), compiled(x))
+    assert not compiled[0].conv.convolution.relu
+    assert compiled[1].convolution.relu
 
 
 class Block(nn.Module):

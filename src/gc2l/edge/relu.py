@@ -89,7 +89,7 @@ def _trace(tracer: Tracer, copied: nn.Module) -> fx.Graph:
     """The graph of a copy.
 
     Raises:
-        ValueError: its `forward` keeps something for the next call, or draws or makes numbers that the graph has fixed.
+        ValueError: its `forward` keeps something for the next call.
         Exception: what `torch.fx` or the network's code raises.
     """
     before = _state(copied)
@@ -100,12 +100,16 @@ def _trace(tracer: Tracer, copied: nn.Module) -> fx.Graph:
 
 
 def _state(network: nn.Module) -> dict[str, Any]:
-    """A mark for each attribute, which differs once the attribute has another value or contents."""
+    """A mark for each attribute, which differs once the attribute has another value or contents.
+
+    Tensors that `torch.fx` itself puts there, as it met them in `forward`, do not count.
+    """
     marks = {}
     for path, part in network.named_modules():
         for name, value in [*vars(part).items(), *part._parameters.items(), *part._buffers.items()]:
             size = len(value) if isinstance(value, dict | list | set) else None
-            marks[f"{path}.{name}"] = id(value), size, getattr(value, "_version", None)
+            if not name.startswith("_tensor_constant"):
+                marks[f"{path}.{name}"] = id(value), size, getattr(value, "_version", None)
     return marks
 
 
