@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from gc2l.edge import kernel
 from gc2l.edge.grouped import TENSORS, GroupedConvolution
+from gc2l.nn.convolution import SETTINGS
 from gc2l.ops.geometry import Geometry
 
 Engine = Literal["c", "tvm"]
@@ -37,18 +38,6 @@ def choose_engine(engine: str | None = None) -> Engine:
     )
 
 
-SETTINGS = (
-    "in_channels",
-    "out_channels",
-    "kernel_size",
-    "stride",
-    "padding",
-    "dilation",
-    "groups",
-    "padding_mode",
-)
-
-
 class InferenceConv2d(nn.Module):
     """A grouped convolution with weights that are packed once; see `GroupedConvolution`. It has no gradients.
 
@@ -57,7 +46,7 @@ class InferenceConv2d(nn.Module):
     Args:
         convolution: what it computes.
         engine: "c" or "tvm". With one group the framework's convolution is used.
-        layer: the one in whose place it stands; networks read its `SETTINGS`.
+        layer: the one in whose place it stands; it keeps the `gc2l.nn.convolution.SETTINGS` of that.
 
     Shape:
         input (N, c_in, H, W) or (c_in, H, W), float32 on the CPU, output (N, c_out, H', W') or (c_out, H', W').
@@ -97,9 +86,8 @@ class InferenceConv2d(nn.Module):
         if x.dtype != torch.float32 or not x.is_cpu:
             raise TypeError(f"x is {x.dtype} on {x.device}; the network is compiled for float32 on the CPU")
         shape = x.shape
-        c_in = self.in_channels
-        if len(shape) not in (3, 4) or shape[-3] != c_in:
-            raise ValueError(f"x has the shape {tuple(shape)}; it must be (N, {c_in}, H, W) or without N")
+        if len(shape) not in (3, 4) or shape[-3] != self.in_channels:
+            raise ValueError(f"x has the shape {tuple(shape)}; it must be (N, {self.in_channels}, H, W) or without N")
         if x.requires_grad and torch.is_grad_enabled():
             raise ValueError("x requires gradients, which a compiled network has not: call it under torch.no_grad()")
         if 0 in shape:

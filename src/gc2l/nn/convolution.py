@@ -11,10 +11,11 @@ from torch.nn.utils import skip_init
 
 from gc2l.ops.geometry import Geometry
 
-_SETTINGS = (
+SETTINGS = (
     "in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "transposed", "output_padding",
     "groups", "padding_mode", "_reversed_padding_repeated_twice",
 )  # fmt: skip
+"""The attributes of `nn.Conv2d` that are no tensors, which networks read."""
 
 
 class Convolution(nn.Module):
@@ -66,7 +67,7 @@ class Convolution(nn.Module):
             padding_mode=padding_mode,  # type: ignore[arg-type]
             device="meta",
         )
-        for name in _SETTINGS:
+        for name in SETTINGS:
             setattr(self, name, getattr(conv, name))
         self.weight = nn.Parameter(torch.empty(conv.weight.shape, device=device, dtype=dtype))
         values = nn.Parameter(torch.empty(out_channels, device=device, dtype=dtype)) if bias else None
