@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from gc2l.cells import read_presets
+from gc2l.paper import reported_rows
+
 ROOT = Path(__file__).resolve().parents[1]
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"^([a-z0-9-]+):.*\n\t@\$\(RUN\) (experiments/.*)$", MAKEFILE, re.MULTILINE))
+PRESETS = read_presets(ROOT / "experiments" / "presets")
 OF_THE_REPOSITORY = {"verify", "weights"}
 """Targets about the committed results."""
 
@@ -60,6 +64,16 @@ def test_reproducing_judges_after_training_whatever_runs_at_once(make):
     order = [line.split()[1] for line in lines[::2]]
     names = ("table1", "table3", "table4", "approximation", "figures", "claims", "report")
     assert order == [f"experiments/{name}.py" for name in names]
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_reproducing_trains_the_tables_that_the_preset_has_columns_for(preset, make):
+    own = {(column.network, column.dataset) for column in PRESETS[preset].columns}
+    trained = ("table1", "table3", "table4")  # Table 2's are networks on several ranks
+    tables = [name for name in trained if own & {(row.network, row.dataset) for row in reported_rows(name)}]
+    lines = make("reproduce", f"PRESET={preset}")
+    begun = [line.split()[1] for line in lines if "table" in line]
+    assert begun == [f"experiments/{name}.py" for name in tables]
 
 
 @pytest.mark.parametrize(
