@@ -16,7 +16,7 @@ from torch.func import functional_call
 
 from gc2l.models import convert
 from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d, make_conv
-from gc2l.nn.convolution import check_groups
+from gc2l.nn.arguments import check_groups
 from gc2l.variants import VARIANTS
 
 
@@ -140,6 +140,18 @@ def test_the_seed_decides_the_initial_weights(variant):
     for name in set(first) - {"bias"}:
         assert torch.equal(first[name], again[name])
         assert not torch.equal(first[name], other[name])
+
+
+@pytest.mark.parametrize("value", [2.0, "2", None])
+@pytest.mark.parametrize(
+    ("variant", "name"),
+    [(variant, name) for variant in VARIANTS for name in ("in_channels", "out_channels", "groups")]
+    + [(variant, "coarse_channels") for variant in VARIANTS if has_coarse_channels(variant)],
+)
+def test_numbers_that_are_not_whole(variant, name, value):
+    numbers = {"in_channels": 4, "out_channels": 4, "groups": 1, name: value}
+    with pytest.raises(ValueError, match=rf"^{name}={value!r} must be a whole number"):
+        layer_class(variant)(**numbers, kernel_size=3)
 
 
 @pytest.mark.parametrize("groups", [0, -1])

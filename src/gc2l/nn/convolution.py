@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
+from gc2l.nn.arguments import pair, window
 from gc2l.ops.geometry import Geometry
 
 SETTINGS = (
@@ -137,60 +138,6 @@ class Convolution(nn.Module):
             self.training = training
 
 
-def pair(value: Any) -> tuple[int, int]:
-    """One whole number, or two, of any type such as NumPy's, as two of Python's: (vertical, horizontal).
-
-    Raises:
-        TypeError: they are no whole numbers.
-        ValueError: they are neither one nor two.
-    """
-    vertical, horizontal = value if isinstance(value, (tuple, list)) else (value, value)
-    return operator.index(vertical), operator.index(horizontal)
-
-
-def window(kernel_size: Any, stride: Any, padding: Any, dilation: Any) -> dict[str, Any]:
-    """The four as arguments of `nn.Conv2d`: pairs of whole numbers from 1 on, padding from 0 on or a name.
-
-    Raises:
-        ValueError: another value; the message names the argument.
-    """
-    given = {"kernel_size": kernel_size, "stride": stride, "padding": padding, "dilation": dilation}
-    for name, value in given.items():
-        if name == "padding" and isinstance(value, str):
-            continue  # PyTorch knows the names
-        least = 0 if name == "padding" else 1
-        try:
-            given[name] = pair(value)
-            right = min(given[name]) >= least
-        except (TypeError, ValueError):
-            right = False
-        if not right:
-            raise ValueError(f"{name}={value!r} must be a whole number from {least} on, or two of them")
-    return given
-
-
-def check_groups(in_channels: int, out_channels: int, groups: int, *, divisible: bool = True) -> None:
-    """Check a number of groups against the channel counts.
-
-    Raises:
-        ValueError: groups or a channel count < 1, or, where `divisible`, a channel count that `groups` does not divide.
-    """
-    if groups < 1:
-        raise ValueError(f"groups={groups} must be at least 1")
-    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if channels < 1:
-            raise ValueError(f"{name}={channels} must be at least 1")
-    if not divisible:
-        return
-    common = math.gcd(in_channels, out_channels)
-    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
-        if channels % groups:
-            raise ValueError(
-                f"{name}={channels} is not divisible by groups={groups}; with in_channels={in_channels} and "
-                f"out_channels={out_channels} groups can be {_listed_divisors(common)}"
-            )
-
-
 def has_hooks(module: nn.Module) -> bool:
     """Whether a call of `module` does more than the `forward` of its class, which what replaces it would lose."""
     names = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -285,7 +232,3 @@ def reset_group_weights(conv: nn.Conv2d | Convolution) -> None:
     kaiming_normal(conv.weight, k_h * k_w * conv.out_channels / conv.groups)
     if conv.bias is not None:
         nn.init.zeros_(conv.bias)
-
-
-def _listed_divisors(number: int) -> str:
-    return ", ".join(str(divisor) for divisor in range(1, number + 1) if number % divisor == 0)

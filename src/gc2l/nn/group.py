@@ -6,14 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gc2l.nn.convolution import (
-    check_groups,
-    geometry_of,
-    padded_input,
-    reset_group_weights,
-    standard_convolution,
-    window,
-)
+from gc2l.nn.arguments import check_groups, window
+from gc2l.nn.convolution import geometry_of, padded_input, reset_group_weights, standard_convolution
 from gc2l.ops.choose import choose_group
 from gc2l.ops.functional import GROUP_WAYS, check_way, group_conv
 from gc2l.ops.weights import block_diagonal, diagonal_blocks

@@ -7,13 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from gc2l.names import check_choice
-from gc2l.nn.convolution import (
-    Convolution,
-    check_groups,
-    padded_input,
-    reset_group_weights,
-    standard_convolution,
-)
+from gc2l.nn.arguments import check_groups
+from gc2l.nn.convolution import Convolution, padded_input, reset_group_weights, standard_convolution
 from gc2l.ops import folded
 from gc2l.variants import Assignment, Start
 

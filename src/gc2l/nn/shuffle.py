@@ -5,13 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gc2l.nn.convolution import (
-    Convolution,
-    check_groups,
-    geometry_of,
-    padded_input,
-    reset_group_weights,
-)
+from gc2l.nn.arguments import check_groups
+from gc2l.nn.convolution import Convolution, geometry_of, padded_input, reset_group_weights
 from gc2l.ops import folded, reference
 from gc2l.ops.channel_shuffle import shuffle
 from gc2l.ops.choose import choose_shuffle

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gc2l.nn.convolution import Convolution, check_groups, padded_input, reset_group_weights
+from gc2l.nn.arguments import check_groups
+from gc2l.nn.convolution import Convolution, padded_input, reset_group_weights
 from gc2l.ops import folded
 from gc2l.ops.windows import check_overlap, shared_channels, sliding_windows, spread
 

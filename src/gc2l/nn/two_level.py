@@ -6,16 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from gc2l.names import check_choice
-from gc2l.nn.convolution import (
-    Convolution,
-    arguments_of,
-    check_groups,
-    fill,
-    geometry_of,
-    has_hooks,
-    kaiming_normal,
-    padded_input,
-)
+from gc2l.nn.arguments import check_groups, check_whole
+from gc2l.nn.convolution import Convolution, arguments_of, fill, geometry_of, has_hooks, kaiming_normal, padded_input
 from gc2l.nn.group import GroupConv2d
 from gc2l.ops import folded, reference
 from gc2l.ops.choose import choose_two_level
@@ -27,18 +19,6 @@ from gc2l.variants import CoarseStart, Restriction, check_restriction
 
 OVERLAPPING_WAYS = ("separate", "folded")
 """The algorithms of a layer with an overlap."""
-
-
-def check_coarse_channels(coarse_channels: int) -> None:
-    """Check the number of coarse channels per group.
-
-    Raises:
-        ValueError: coarse_channels < 1.
-    """
-    if coarse_channels < 1:
-        raise ValueError(
-            f"coarse_channels={coarse_channels} must be at least 1; without a coarse level use GroupConv2d"
-        )
 
 
 class TwoLevelGroupConv2d(Convolution):
@@ -114,7 +94,11 @@ class TwoLevelGroupConv2d(Convolution):
         restriction: Restriction = "learned",
         algorithm: str = "auto",
     ) -> None:
-        check_coarse_channels(coarse_channels)
+        check_whole(coarse_channels=coarse_channels)
+        if coarse_channels < 1:
+            raise ValueError(
+                f"coarse_channels={coarse_channels} must be at least 1; without a coarse level use GroupConv2d"
+            )
         check_choice("coarse_start", coarse_start, get_args(CoarseStart))
         check_restriction(restriction, coarse_channels)
         check_overlap(overlap)
