@@ -49,7 +49,7 @@ def test_runs_of_one_seed_that_differ_are_no_pair():
     part = _part([CPU, *[GPU] * 4], [GPU, *[GPU] * 4])
     assert part.seeds == (2, 3, 4, 5)
     assert part.effect == pytest.approx(-0.95)
-    assert part.note == "seed 1 left out: the runs differ in device, precision or division of batches"
+    assert part.note == "seed 1 left out: the runs differ in device, precision, images or division of batches"
     half = _part([GPU] * 5, [GPU, GPU, GPU, GPU, GPU.model_copy(update={"precision": "float32"})])
     assert half.seeds == (1, 2, 3, 4)
 
@@ -77,6 +77,16 @@ def test_divided_batches_are_compared_with_none_but_such():
     assert ran_alike([alone, divided(alone, 1)]) and ran_alike([two, two])
     assert not ran_alike([alone, two]) and not ran_alike([two, three])
     assert list(seeds_by_execution([two])) == ["cpu, float32, batches in 2 parts"]
+
+
+def test_runs_on_other_images_are_compared_with_none_but_such():
+    """A data set can come from several sources whose pixels differ, such as Imagenette's three sizes."""
+    ours, theirs = (_run("gc", seed, 1, CPU) for seed in (1, 2))
+    theirs = theirs.model_copy(update={"data_fingerprint": "theirs" + "0" * 58})
+    assert ran_alike([theirs, theirs]) and not ran_alike([ours, theirs])
+    assert list(seeds_by_execution([theirs])) == ["cpu, float32"]
+    names = [f"cpu, float32, images {run.data_fingerprint[:8]}" for run in (ours, theirs)]
+    assert seeds_by_execution([ours, theirs]) == {names[0]: (1,), names[1]: (2,)}
 
 
 def test_labels():

@@ -417,6 +417,19 @@ def test_imagenette_in_the_folders_of_fast_ai(place: str, tmp_path: Path) -> Non
         load_imagenette(tmp_path)
 
 
+def test_a_folder_with_a_part_of_the_images_is_told(tmp_path: Path) -> None:
+    """As an archive is that was unpacked in part."""
+    write_imagenette(tmp_path / "imagenette2", [(32, 32)] * 2)
+    with pytest.warns(UserWarning, match="imagenette2 has 6 (training|test) images") as told:
+        load_imagenette(tmp_path)
+    half, other = (str(warning.message) for warning in told)
+    assert "6 training images, the whole of imagenette has 9469" in half
+    assert "6 test images, the whole of imagenette has 3925" in other
+    (tmp_path / "imagenette2").rename(tmp_path / "imagenet")
+    with pytest.warns(UserWarning, match="imagenet has 6 test images, the whole of imagenet has 50000"):
+        find_imagenet(tmp_path)
+
+
 def test_imagenette_keeps_the_centre_at_its_scale(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     for split in ("train", "val"):

@@ -10,7 +10,7 @@ import torch
 from gc2l.files import write_checked
 from gc2l.training.checkpoints import EpochCheckpoint, Made, continued, newest_readable
 
-CLEAN = Made(device="cpu", precision="float32", threads=2, data_ranks=2, commit="a", dirty=False)
+CLEAN = Made(device="cpu", precision="float32", threads=2, images="ours", data_ranks=2, commit="a", dirty=False)
 
 
 @pytest.fixture
@@ -46,6 +46,11 @@ def test_a_run_does_not_go_on_on_another_kind_of_device_or_in_another_precision(
     how = f"--execution.device {made.device} --execution.precision {made.precision}"
     with pytest.raises(ValueError, match=f"made on {made.device} in {made.precision}, .* on cpu in float32: .*{how}"):
         continued(begun(**first), CLEAN)
+
+
+def test_a_run_does_not_go_on_on_other_images(begun):
+    with pytest.raises(ValueError, match="made on images with the fingerprint theirs, those here have ours: continue"):
+        continued(begun(images="theirs"), CLEAN)
 
 
 def test_a_run_keeps_its_threads(begun):

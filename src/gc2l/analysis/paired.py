@@ -14,7 +14,7 @@ HEADERS = ("parameters", "test error in %", "difference in points", "seeds")
 NOTE = (
     "± half the 95 % interval over the seeds (Student t); ± 0.00: equal in all seeds, which few test images make "
     "likely. Differences are paired by seed, over the seeds in which both runs were executed alike (device, "
-    "precision, division of batches); how many is added where these are not all. They are taken to"
+    "precision, images, division of batches); how many is added where these are not all. They are taken to"
 )
 """What the cells mean; the reference's name follows."""
 

@@ -69,16 +69,28 @@ def execution_name(record: Record) -> str:
     return name if parts == 1 else f"{name}, batches in {parts} parts"
 
 
+def execution_and_images(record: Record) -> str:
+    """The `execution_name` with the first digits of the images' fingerprint."""
+    return f"{execution_name(record)}, images {record.data_fingerprint[:8]}"
+
+
 def seeds_by_execution(records: Iterable[Record]) -> dict[str, tuple[int, ...]]:
-    """The seeds of each `execution_name`, such as {"cpu, float32": (1,)}, the one with most seeds first."""
+    """The seeds of each `execution_name`, such as {"cpu, float32": (1,)}, the one with most seeds first.
+
+    Where not all have the same images (a data set can come from several sources), the name tells these, too.
+    """
+    records = list(records)
+    names = map(execution_name, records)
+    if len({record.data_fingerprint for record in records}) > 1:
+        names = map(execution_and_images, records)
     seeds: dict[str, set[int]] = defaultdict(set)
-    for record in records:
-        seeds[execution_name(record)].add(record.seed)
+    for name, record in zip(names, records, strict=True):
+        seeds[name].add(record.seed)
     return {name: tuple(sorted(of)) for name, of in sorted(seeds.items(), key=lambda entry: -len(entry[1]))}
 
 
 def ran_alike(records: Iterable[Record]) -> bool:
-    """Whether all have the same `execution_name`: only such runs are compared with each other."""
+    """Whether all have the same `execution_and_images`: only such runs are compared with each other."""
     return len(seeds_by_execution(records)) == 1
 
 

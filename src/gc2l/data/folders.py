@@ -1,9 +1,11 @@
 """Images in one folder for each class, numbered in the order of their names, as in torchvision's ImageFolder."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from gc2l.data.info import dataset_info
 from gc2l.models.torchvision_import import torchvision
 
 _ImageFolders = torchvision.datasets.folder
@@ -66,6 +68,21 @@ def check_no_images_beside(folder: Path, images: Sequence[str]) -> None:
     """
     if images:
         raise ValueError(f"{folder} has images beside its class folders, such as {images[0]} ({len(images)} in all)")
+
+
+def warn_of_missing_images(folder: Path, name: str, train_rows: int, test_rows: int) -> None:
+    """Warn where a half in `folder` has fewer images than the data set `name`: an archive may be unpacked in part.
+
+    It is no error, as some train on a part of a set on purpose.
+    """
+    info = dataset_info(name)
+    for half, rows, whole in (("training", train_rows, info.train_rows), ("test", test_rows, info.test_rows)):
+        if rows < whole:
+            warnings.warn(
+                f"{folder} has {rows} {half} images, the whole of {name} has {whole}: unless that is meant to be so, "
+                "unpack its archive again; runs on a part are not compared with runs on other images",
+                stacklevel=2,
+            )
 
 
 def _has_image_name(name: str) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from gc2l.data.decode import EncodedImage, decode
-from gc2l.data.folders import check_classes, check_no_images_beside, class_images, list_folder
+from gc2l.data.folders import check_classes, check_no_images_beside, class_images, list_folder, warn_of_missing_images
 from gc2l.data.imagenet_labels import validation_classes
 from gc2l.data.info import dataset_info
 from gc2l.data.parquet import open_parquet, read_group
@@ -158,11 +158,14 @@ def _class_folders(folder: Path, train: Path, validation: Path) -> tuple[FolderI
     train_images = FolderImages(train_samples, _names_in_folders(train, train_samples))
     if wnids is None:
         samples = class_images(validation, classes)
-        return train_images, FolderImages(samples, _names_in_folders(validation, samples))
-    labels = {wnid: label for label, wnid in enumerate(classes)}
-    pairs = list(zip(flat, wnids, strict=True))
-    samples = [(str(validation / name), labels[wnid]) for name, wnid in pairs]
-    return train_images, FolderImages(samples, [f"val/{wnid}/{name}" for name, wnid in pairs])
+        names = _names_in_folders(validation, samples)
+    else:
+        labels = {wnid: label for label, wnid in enumerate(classes)}
+        pairs = list(zip(flat, wnids, strict=True))
+        samples = [(str(validation / name), labels[wnid]) for name, wnid in pairs]
+        names = [f"val/{wnid}/{name}" for name, wnid in pairs]
+    warn_of_missing_images(folder, "imagenet", len(train_samples), len(samples))
+    return train_images, FolderImages(samples, names)
 
 
 def _names_in_folders(folder: Path, samples: Sequence[tuple[str, int]]) -> list[str]:

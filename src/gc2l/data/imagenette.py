@@ -6,7 +6,7 @@ import numpy as np
 
 from gc2l.data.arrays import ImageSet, image_set
 from gc2l.data.decode import EncodedImage, decode_all, square_side
-from gc2l.data.folders import check_classes, check_no_images_beside, class_images, list_folder
+from gc2l.data.folders import check_classes, check_no_images_beside, class_images, list_folder, warn_of_missing_images
 from gc2l.data.info import dataset_info
 from gc2l.data.parquet import read_encoded
 from gc2l.data.shards import LAYOUTS, check_rows, find_shards
@@ -78,6 +78,7 @@ def _read_folders(folder: Path) -> tuple[Half, Half]:
     check_no_images_beside(halves[1], test_beside)
     check_classes(halves[0], classes, halves[1], test_classes, dataset_info("imagenette").num_classes)
     train, test = (_encoded(class_images(half, classes)) for half in halves)
+    warn_of_missing_images(folder, "imagenette", len(train[1]), len(test[1]))
     return train, test
 
 

@@ -25,10 +25,11 @@ _MADE = "made"  # the fields of `Made`
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """How a run is made; all its sessions share the first four.
+    """How a run is made; all its sessions share the first five.
 
     Attributes:
         device, precision, threads: as in the record of the run; its numbers depend on them.
+        images: fingerprint of the data set.
         data_ranks: the parts into which each batch is divided, each of which has its own batch statistics.
         commit: of the code of the newest session.
         dirty: whether the code of any session differed from that commit, or the commit is unknown.
@@ -37,6 +38,7 @@ class Made:
     device: str
     precision: str
     threads: int
+    images: str
     data_ranks: int
     commit: str
     dirty: bool
@@ -128,18 +130,23 @@ def continued(path: Path, now: Made) -> Made:
     run ends as if it had not been stopped. Code of two commits is marked as code that differs from its commit.
 
     Raises:
-        ValueError: the checkpoint was made on another kind of device, in another precision or with batches divided
-            into another number of parts; the record of the run names one of each.
+        ValueError: the checkpoint was made on another kind of device, in another precision, on other images or with
+            batches divided into another number of parts; the record of the run names one of each.
     """
     content = _content(path).get(_MADE)
     if content is None:  # of an older version
         return now
-    begun = Made(**{"data_ranks": now.data_ranks} | content)  # older versions do not name them
+    begun = Made(**{"data_ranks": now.data_ranks, "images": now.images} | content)  # older versions do not name them
     if (begun.device, begun.precision) != (now.device, now.precision):
         raise ValueError(
             f"the checkpoint {path} was made on {begun.device} in {begun.precision}, this run is on {now.device} in "
             f"{now.precision}: continue with --execution.device {begun.device} --execution.precision "
             f"{begun.precision}, or remove {path.parent} to start anew"
+        )
+    if begun.images != now.images:
+        raise ValueError(
+            f"the checkpoint {path} was made on images with the fingerprint {begun.images}, those here have "
+            f"{now.images}: continue with the images that the run began with, or remove {path.parent} to start anew"
         )
     if begun.data_ranks != now.data_ranks:
         raise ValueError(

@@ -113,7 +113,7 @@ def _part(
     mixed = [seed for seed in shared if seed not in seeds]
     left_out = ""
     if mixed:
-        left_out = f"{seeds_label(mixed)} left out: the runs differ in device, precision or division of batches"
+        left_out = f"{seeds_label(mixed)} left out: the runs differ in device, precision, images or division of batches"
     diverged = ", ".join(
         f"{describe([convolution])} diverged with seed {seed}"
         for convolution in convolutions

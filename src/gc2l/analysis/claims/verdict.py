@@ -31,9 +31,9 @@ RULES = (
     "A slope is that of the test error against log2 n, by least squares in each seed over the n >= 2; the seeds' "
     "slopes are then compared like any other number. 'Pooled' is one line through all seeds' points.",
     "Runs of one seed are compared with each other only where they ran on the same kind of device in the same "
-    "precision, with batches divided into as many parts; another seed may have run elsewhere. Where seeds did, the "
-    "note says so, with the effect over the largest part of them that did not. A seed whose own runs differ in this is "
-    "left out.",
+    "precision, on the same images, with batches divided into as many parts; another seed may have run elsewhere. "
+    "Where seeds did, the note says so, with the effect over the largest part of them that did not. A seed whose own "
+    "runs differ in this is left out.",
     "Where one part alone keeps a claim from being reproduced, the summary says how many more seeds would settle it: "
     "so many that the t test has a power of 80 % (noncentral t), if the true effect and spread are those observed.",
     "What would show is the smallest distance of the true effect from the bound that the test finds with that power "

@@ -16,7 +16,7 @@ from gc2l.analysis.labels import (
     range_label,
     scale_label,
 )
-from gc2l.analysis.selection import RunIndex, Scale, execution_name
+from gc2l.analysis.selection import RunIndex, Scale, execution_and_images
 from gc2l.analysis.statistics import Estimate, mean_interval
 from gc2l.cells import Preset
 from gc2l.paper import GROUPS, TABLES, reported_rows
@@ -31,7 +31,7 @@ CONVOLUTIONS = (("sc", 1), *((variant, n) for variant in VARIANTS if variant != 
 class Point:
     """One convolution with the network's parameters and top-1 test errors, by finished seed; the paper's has seed 0.
 
-    `executions` names how each seed's run was executed, see `gc2l.analysis.selection.execution_name`.
+    `executions` names how each seed's run was executed, see `gc2l.analysis.selection.execution_and_images`.
     """
 
     variant: str
@@ -115,7 +115,7 @@ def reproduced(
                 *key,
                 of[0].parameters / 1e6,
                 {run.seed: run.test.error_percent for run in of if run.test is not None},
-                {run.seed: execution_name(run) for run in of},
+                {run.seed: execution_and_images(run) for run in of},
             )
             for key, of in finished.items()
             if of
