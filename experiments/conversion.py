@@ -13,7 +13,9 @@ import tyro
 from gc2l.campaign.fine_tuning import LEARNING_RATE, convert_and_tune, trained_network
 from gc2l.data import dataset_info
 from gc2l.evidence.publish import publish_conversion
+from gc2l.models.conversion import Weights
 from gc2l.records import ConversionRecord, RunStore, describe_environment, save_measurement
+from gc2l.records.conversion import check_replaces
 from gc2l.training import Execution
 
 PRESETS = Path(__file__).parent / "presets"
@@ -23,6 +25,7 @@ CONVERSIONS = {
     "GC-2L, m = 2": ("gc2l", {"coarse_channels": 2}),
     "GC-2L, m = 4": ("gc2l", {"coarse_channels": 4}),
 }
+WEIGHTS: tuple[Weights, ...] = ("nearest", "fresh")
 
 
 def main(
@@ -42,15 +45,21 @@ def main(
         runs: folder of the records; none is written, but its locks keep others from training the same networks.
         scratch: folder of checkpoints and final weights.
         output: folder of the record and the page.
+
+    Raises:
+        ValueError: an earlier record there has more than this run would make; it stays as it is.
     """
     environment = describe_environment()
     column = find_preset(preset, PRESETS).columns[0]
     cells = [column.cell("sc", 1, seed) for seed in range(1, seeds + 1)]
+    path, epochs = output / "conversion.json", column.template.training.epochs
+    ways = {(label, weights, cell.seed) for label in CONVERSIONS for weights in WEIGHTS for cell in cells}
+    check_replaces(path, ways, preset=preset, epochs=epochs, groups=groups)
     networks = [trained_network(cell, RunStore(runs), Execution(scratch=scratch)) for cell in cells]
     conversions = [
         convert_and_tune(network, cell, label, variant, groups, weights, options)
         for label, (variant, options) in CONVERSIONS.items()
-        for weights in ("nearest", "fresh")
+        for weights in WEIGHTS
         for network, cell in zip(networks, cells, strict=True)
     ]
     record = ConversionRecord(
@@ -58,13 +67,13 @@ def main(
         dirty=environment.dirty,
         versions=environment.versions,
         preset=preset,
-        epochs=cells[0].training.epochs,
+        epochs=epochs,
         groups=groups,
         learning_rate=LEARNING_RATE,
         images=dataset_info(cells[0].data.name).test_rows,
         conversions=tuple(conversions),
     )
-    save_measurement(record, output / "conversion.json")
+    save_measurement(record, path)
     print(publish_conversion(record, output), end="")
     return 0
 

@@ -181,6 +181,7 @@ def test_slugs_name_the_run():
         (TrainingConfig, {"gamma": -1.0}, r"training\.gamma=-1\.0"),
         (TrainingConfig, {"momentum": 1}, r"training\.momentum=1"),
         (Cell, {"seed": -1}, "seed=-1"),
+        (Cell, {"seed": 2**62 + 1}, f"seed={2**62 + 1} must be a whole number from 0 to {2**62}$"),
         (Cell, {"seed": True}, "seed=True"),
         (Cell, {"training": TrainingConfig(undecayed="coarse_level")}, r"undecayed='coarse_level'.*'sc'.*no coarse"),
         (Cell, {"training": TrainingConfig(undecayed="assignment")}, r"undecayed='assignment'.*'sc': only 'flgc'"),

@@ -188,6 +188,10 @@ def test_trained_networks_are_converted_and_tuned(run_script, tmp_path, monkeypa
     assert nearest[:2] == ["GC-2L, m = 4", "nearest"] and fresh[:2] == ["GC-2L, m = 4", "fresh"]
     # Rank 4 of each block column: most of what the network had learned is left, of fresh weights nothing.
     assert float(nearest[3].split()[0]) < float(fresh[3].split()[0])
+    for fewer, lost in (({"seeds": 1}, "4 with nearest weights, seed 2 and 1 more"), ({"groups": 4}, "groups=2")):
+        with pytest.raises(ValueError, match=f"would replace and not make again: .*{lost}"):
+            conversion.main(**{"preset": "tiny", "groups": 2, "seeds": 2, "output": tmp_path / "beyond"} | fewer)
+    assert (tmp_path / "beyond/conversion.md").read_text() == written
 
 
 def test_approximations_without_a_record_stay(run_script, tmp_path):

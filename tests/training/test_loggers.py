@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pytorch_lightning.loggers import CSVLogger
 from small_run import cell, execution
+from wandb.errors import UsageError
 
 from gc2l.training import loggers
 from gc2l.training.loggers import close_loggers, make_loggers, wandb_mode
@@ -37,6 +38,24 @@ def test_the_environment_and_the_flag_decide_first(monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     assert wandb_mode("auto") == "offline"
     assert wandb_mode("disabled") == "disabled"
+
+
+def test_logging_online_without_a_key_is_refused(tmp_path, monkeypatch):
+    """What W&B raises without a key, where it does not ask for one."""
+
+    class WithoutKey:
+        def __init__(self, **settings):
+            assert settings["mode"] == "online"
+
+        @property
+        def experiment(self):
+            raise UsageError("No API key configured.")
+
+    monkeypatch.setattr(loggers, "WandbLogger", WithoutKey)
+    with pytest.raises(
+        ValueError, match=r"^W&B cannot log online: No API key configured\. .*--execution.wandb offline$"
+    ):
+        make_loggers(cell(), execution(tmp_path, wandb="online"))
 
 
 def test_offline_runs_say_one_line_each(tmp_path, capfd):

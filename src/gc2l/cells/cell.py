@@ -26,6 +26,9 @@ DatasetName = Literal["digits", "cifar10", "cifar100", "imagenette", "imagenet"]
 Schedule = Literal["step", "one_cycle"]
 Undecayed = Literal["nothing", "coarse_level", "assignment"]
 
+LARGEST_SEED = 2**62
+"""PyTorch's generators take 64 bits with sign, and the epoch is added."""
+
 _OPTIONS = {
     "coarse_channels": 1,
     "overlap": 0.0,
@@ -226,8 +229,8 @@ class Cell:
 
     def __post_init__(self) -> None:
         """Check the values, and that the network has what the training treats apart."""
-        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or self.seed < 0:
-            raise ValueError(f"seed={self.seed!r} must be a whole number that is not negative")
+        if not isinstance(self.seed, int) or isinstance(self.seed, bool) or not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"seed={self.seed!r} must be a whole number from 0 to {LARGEST_SEED}")
         variant, training = self.model.variant, self.training
         if training.undecayed == "coarse_level" and VARIANTS[variant].without_coarse_level is None:
             raise ValueError(

@@ -1,5 +1,6 @@
 """The record of trained networks that were converted to group convolutions."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -60,3 +61,29 @@ def read_conversion(path: Path) -> ConversionRecord | None:
         ValueError: no valid record.
     """
     return read_measurement(ConversionRecord, path) if path.exists() else None
+
+
+def check_replaces(path: Path, ways: Collection[tuple[str, str, int]], **settings: str | int) -> None:
+    """Check that a run makes all again that the record in `path` has.
+
+    Args:
+        path: of the record; nothing is checked when there is none.
+        ways: convolution, weights and seed of each conversion of the run.
+        settings: of the run, by the names of `ConversionRecord`.
+
+    Raises:
+        ValueError: something would be lost.
+    """
+    before = read_conversion(path)
+    if before is None:
+        return
+    lost = [f"{name}={old}" for name, new in settings.items() if (old := getattr(before, name)) != new]
+    for one in before.conversions:
+        if (one.convolution, one.weights, one.seed) not in ways:
+            lost.append(f"{one.convolution} with {one.weights} weights, seed {one.seed}")
+    if lost:
+        more = f" and {len(lost) - 1} more" if lost[1:] else ""
+        raise ValueError(
+            f"{path} has conversions that this run would replace and not make again: {lost[0]}{more}. "
+            "Give this run an --output of its own, or move that file away first"
+        )

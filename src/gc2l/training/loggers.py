@@ -79,7 +79,7 @@ def _make_wandb_logger(cell: Cell, execution: Execution) -> WandbLogger | None:
         return None
     folder = execution.scratch / "wandb"
     folder.mkdir(parents=True, exist_ok=True)
-    return WandbLogger(
+    logger = WandbLogger(
         project=PROJECT,
         name=cell.slug,
         save_dir=folder,
@@ -89,6 +89,13 @@ def _make_wandb_logger(cell: Cell, execution: Execution) -> WandbLogger | None:
         settings={"silent": mode == "offline"},
         config={"preset": cell.preset, **cell.configuration()},
     )
+    from wandb.errors import UsageError  # noqa: PLC0415  it may not be installed
+
+    try:
+        _ = logger.experiment  # starts the W&B run, which would else fail within training
+    except UsageError as error:
+        raise ValueError(f"W&B cannot log {mode}: {error} Or train with --execution.wandb offline") from error
+    return logger
 
 
 def wandb_mode(wanted: str) -> str:
