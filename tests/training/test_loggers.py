@@ -52,9 +52,7 @@ def test_logging_online_without_a_key_is_refused(tmp_path, monkeypatch):
             raise UsageError("No API key configured.")
 
     monkeypatch.setattr(loggers, "WandbLogger", WithoutKey)
-    with pytest.raises(
-        ValueError, match=r"^W&B cannot log online: No API key configured\. .*--execution.wandb offline$"
-    ):
+    with pytest.raises(ValueError, match=r"^W&B cannot log online: No API key .* --execution.wandb offline$"):
         make_loggers(cell(), execution(tmp_path, wandb="online"))
 
 
