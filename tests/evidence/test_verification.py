@@ -138,7 +138,7 @@ def test_weights_of_another_network_are_named(results):
         ({"curve": []}, "records", "has 0 epochs"),
         ({"preset": "mini"}, "records", "its path says otherwise"),
         ({"parameters": 77_000}, "counted parameters", "it has (77000, "),
-        ({"data_fingerprint": "f" * 64}, "images", "trained on ffff"),
+        ({"data_fingerprint": "f" * 64}, "images", "trained on images with the fingerprint ffff"),
     ],
 )
 def test_an_altered_record_fails_in_its_group(results, fields, group, message):

@@ -118,7 +118,8 @@ def check_data(runs: Iterable[Run]) -> Check:
             passed += 1
         else:
             failures.append(
-                f"{run.path}: trained on {run.record.data_fingerprint}, {data.name} is {fingerprints[data]}"
+                f"{run.path}: trained on images with the fingerprint {run.record.data_fingerprint}, {data.name} here "
+                f"has {fingerprints[data]}: altered, or of another source"
             )
     return Check(name="images", passed=passed, failures=tuple(failures), unchecked=tuple(unchecked.values()))
 
