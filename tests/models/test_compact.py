@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gc2l.models import compact_state, load_compact_state, wide_resnet_cifar
+from gc2l.nn import LearnableGroupConv2d
 from gc2l.variants import VARIANTS
 
 GROUPS = 4
@@ -55,6 +56,26 @@ def test_an_empty_group_is_no_special_case():
     load_compact_state(other, compact_state(original))
     images = torch.randn(3, 3, 8, 8)
     assert torch.equal(other(images), original(images))
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 1), (1, 3), (2, 2)])
+def test_the_state_of_another_kernel_is_refused(kernel):
+    state, layer = compact_state(LearnableGroupConv2d(8, 8, kernel, groups=2)), LearnableGroupConv2d(8, 8, 3, groups=2)
+    before = layer.weight.clone()
+    with pytest.raises(RuntimeError, match=r"^weight has shape .* it has \(\d+, 3, 3\)$"):
+        load_compact_state(layer, state)
+    assert torch.equal(layer.weight, before)
+
+
+def test_the_number_of_groups_need_not_be_the_same_if_it_is_enough():
+    original, more = LearnableGroupConv2d(8, 8, 3, groups=2), LearnableGroupConv2d(8, 8, 3, groups=4)
+    x = torch.randn(1, 8, 5, 5)
+    load_compact_state(more, compact_state(original))
+    assert torch.equal(more(x), original(x))
+    with torch.no_grad():
+        more.input_logits[0, 3] = 99
+    with pytest.raises(RuntimeError):
+        load_compact_state(original, compact_state(more))
 
 
 def test_the_state_of_another_network_is_refused():

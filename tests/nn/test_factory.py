@@ -71,6 +71,34 @@ def test_one_group_keeps_the_layer_of_a_variant_that_learns_its_groups(variant):
     assert type(make_conv(variant, 3, 5, 3, groups=1)) is layer_class(variant)
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if hasattr(layer_class(name), "ALGORITHMS")])
+def test_one_group_takes_the_algorithms_of_more(variant, groups):
+    groups = 1 if variant == "sc" else groups
+    for algorithm in layer_class(variant).ALGORITHMS:
+        layer = make_conv(variant, 4, 4, 1, groups=groups, algorithm=algorithm)
+        layer(torch.ones(1, 4, 2, 2))
+        same = groups > 1 or layer.ALGORITHMS == layer_class(variant).ALGORITHMS
+        assert layer.algorithm == (algorithm if same else "auto")
+    with pytest.raises(ValueError, match=r"^algorithm='quick' is unknown; choose one of 'auto', "):
+        make_conv(variant, 4, 4, 1, groups=groups, algorithm="quick")
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if not hasattr(layer_class(name), "ALGORITHMS")])
+def test_an_algorithm_of_a_variant_without_a_choice(variant, groups):
+    with pytest.raises(TypeError, match="algorithm"):
+        make_conv(variant, 4, 4, 1, groups=groups, algorithm="folded")
+
+
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if has_coarse_channels(name)])
+def test_an_overlap_of_one_group_is_refused_as_by_the_layer(variant):
+    with pytest.raises(ValueError, match=r"^overlap=0.5 with groups=1 and in_channels=8: .* can be at most 0\.0$"):
+        layer_class(variant)(8, 8, 3, groups=1, overlap=0.5)
+    with pytest.raises(ValueError, match=r"^overlap=0.5 with groups=1 and in_channels=8: .* can be at most 0\.0$"):
+        make_conv(variant, 8, 8, 3, groups=1, overlap=0.5)
+
+
 def test_unknown_variant():
     with pytest.raises(ValueError) as error:
         make_conv("gc3l", 4, 4, 3, groups=2)

@@ -60,3 +60,25 @@ def test_what_c_gets_is_checked_at_its_door():
     assert layer_of(torch.zeros(1, CHANNELS, 8, 8), filters, geometry, 4).c_in == CHANNELS
     with pytest.raises(RuntimeError, match=r"x has 63 channels, filters \(64, 16, 3, 3\) in 4 groups are for 64"):
         layer_of(torch.zeros(1, 63, 8, 8), filters, geometry, 4)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "message"),
+    [
+        ((8, 8, 1, 1), (8,), r"weight has shape \(8, 8, 1, 1\); of this layer it must be \(8, 8, 3, 3\)"),
+        ((8, 8, 1, 3), None, "weight has shape"),
+        ((8, 1, 3, 3), None, "weight has shape"),
+        ((8, 4, 3, 3), None, "weight has shape"),
+        ((1, 8, 3, 3), None, "weight has shape"),
+        ((16, 8, 3, 3), None, "weight has shape"),
+        ((8, 8, 3, 3), (1,), r"bias has shape \(1,\); of this layer it must be \(8,\)"),
+    ],
+)
+@pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "flgc"])
+def test_nearest_weights_to_those_of_another_layer(variant, weight, bias, message):
+    layer = make_layer(variant, 8, 8, 3, groups=2)
+    before = [value.clone() for value in layer.state_dict().values()]
+    weight = torch.ones(weight, dtype=torch.float64)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        layer.set_nearest(weight, None if bias is None else torch.ones(bias, dtype=torch.float64))
+    assert all(map(torch.equal, layer.state_dict().values(), before))

@@ -164,7 +164,7 @@ def test_what_is_compiled_under_autocast(algorithm, amx, names, monkeypatch):
     monkeypatch.setattr(compiled, "call", called)
     monkeypatch.setattr(matrix_units, "call", called)
     with torch.autocast("cpu", torch.bfloat16):
-        layer(torch.randn(2, 32, 6, 7)).sum().backward()
+        layer(torch.randn(2, 32, 6, 7, requires_grad=True)).sum().backward()
     assert [call.args[:2] for call in called.call_args_list] == [(name, torch.bfloat16) for name in names]
 
 

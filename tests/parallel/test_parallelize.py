@@ -9,8 +9,10 @@ import torch.distributed as dist
 from parallel.networks import Case, backward, batch, distance, gradients
 from parallel.ranks import run_on_ranks
 from torch import nn
+from torch.nn.utils import prune
 
 from gc2l.models import wide_resnet_cifar
+from gc2l.nn import TwoLevelGroupConv2d
 from gc2l.parallel import (
     average_buffers,
     average_gradients,
@@ -90,8 +92,31 @@ def _shares() -> dict[str, int]:
     return found
 
 
+def _norms() -> dict[str, float]:
+    """Logits after a training step and in evaluation, with batch norms that keep their statistics or none."""
+    images, labels = batch(0)
+    found = {}
+    for name in ("never kept", "no longer kept"):
+        whole = Case("gc2l", 4).build()
+        for path, norm in list(whole.named_modules()):
+            if isinstance(norm, nn.BatchNorm2d) and name == "never kept":
+                whole.set_submodule(path, nn.BatchNorm2d(norm.num_features, 0.1, track_running_stats=False).double())
+            elif isinstance(norm, nn.BatchNorm2d):
+                nn.init.uniform_(norm.running_var, 0.5, 2)
+                norm.track_running_stats = False
+        local = parallelize(copy.deepcopy(whole), make_mesh(4))
+        for network in (whole, local):
+            backward(network.train(), images, labels)
+        logits = [network.eval()(images).detach() for network in (whole, local)]
+        found[name] = max(
+            distance({"logits": logits[1]}, {"logits": logits[0]}),
+            distance(consolidate(local, make_mesh(4)), whole.state_dict()),
+        )
+    return found
+
+
 def _everything() -> dict:
-    return {"errors": _errors(), "data": _data_parallel(), "shares": _shares()}
+    return {"errors": _errors(), "data": _data_parallel(), "shares": _shares(), "norms": _norms()}
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +160,98 @@ def test_layers_without_a_channel_parallel_form_are_named(options, message):
     with pytest.raises(TypeError, match=message):
         rank_share(network, 2)
     assert [type(layer) for layer in network.modules()] == state
+
+
+def _parametrized(layer: nn.Module) -> None:
+    nn.utils.parametrizations.weight_norm(layer)
+
+
+def _with_plain_weight(layer: nn.Module) -> None:
+    weight = layer.weight.detach()
+    del layer.weight
+    layer.weight = weight
+
+
+def _with_frozen_weight(layer: nn.Module) -> None:
+    weight = layer.weight.detach()
+    del layer.weight
+    layer.register_buffer("weight", weight)
+
+
+def _with_own_forward(layer: nn.Module) -> None:
+    layer.forward = lambda x, forward=layer.forward: 2 * forward(x)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda layer: prune.random_unstructured(layer, "weight", amount=0.5), "has hooks, or a forward of its own"),
+        (lambda layer: layer.register_forward_hook(lambda _, __, y: 2 * y), "has hooks, or a forward of its own"),
+        (lambda layer: layer.register_forward_pre_hook(lambda _, x: 2 * x[0]), "has hooks, or a forward of its own"),
+        (_with_own_forward, "has hooks, or a forward of its own"),
+        (_parametrized, "has parameters or buffers beside other layers"),
+        (_with_plain_weight, "has a weight that is no parameter"),
+        (_with_frozen_weight, "has a weight that is no parameter"),
+    ],
+)
+@pytest.mark.parametrize("where", ["stem", "stages.0.0.conv1", "norm", "classifier"])
+def test_what_a_share_would_lose_is_refused_before_anything_changes(where, change, message):
+    network = wide_resnet_cifar(10, 1, "gc2l", 4)
+    change(network.get_submodule(where))
+    _assert_refused(network, f"layer '{where}.*' .*{message}")
+
+
+class _Doubled(nn.Module):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("where", "kind"),
+    [
+        ("stem", nn.Conv2d),
+        ("stages.0.0.conv1", TwoLevelGroupConv2d),
+        ("norm", nn.BatchNorm2d),
+        ("classifier", nn.Linear),
+    ],
+)
+def test_subclasses_are_refused(where, kind):
+    network = wide_resnet_cifar(10, 1, "gc2l", 4)
+    network.get_submodule(where).__class__ = type("Doubled", (_Doubled, kind), {})
+    _assert_refused(network, f"layer '{where}' is a Doubled, which has no channel-parallel form")
+
+
+def test_one_layer_in_two_places_is_refused():
+    network = wide_resnet_cifar(10, 1, "gc2l", 4)
+    network.stages[0][0].conv2 = network.stages[0][0].conv1
+    _assert_refused(network, "layer 'stages.0.0.conv2' is, or shares .* with, layer 'stages.0.0.conv1'")
+
+
+def test_layers_with_a_common_parameter_are_refused():
+    network = wide_resnet_cifar(10, 1, "gc2l", 4)
+    network.stages[0][0].conv2.weight = network.stages[0][0].conv1.weight
+    _assert_refused(network, "layer 'stages.0.0.conv2' .* shares parameters with, layer 'stages.0.0.conv1'")
+
+
+def test_hooks_of_parts_that_stay_are_kept():
+    network = wide_resnet_cifar(10, 1, "gc2l", 4)
+    seen = []
+    network.stages[0][0].register_forward_hook(lambda _, __, y: seen.append(y.shape))
+    rank_share(network, 2)(torch.randn(1, 3, 8, 8))
+    assert seen == [(1, 8, 8, 8)]  # of this rank's channels
+
+
+def _assert_refused(network, message):
+    before = {name: type(layer) for name, layer in network.named_modules(remove_duplicate=False)}
+    with pytest.raises(TypeError, match=message):
+        rank_share(network, 2)
+    assert {name: type(layer) for name, layer in network.named_modules(remove_duplicate=False)} == before
+
+
+def test_batch_norms_without_statistics_equal_those_of_the_whole_network(found):
+    for rank in found:
+        assert rank["norms"].keys() == {"never kept", "no longer kept"}
+        assert max(rank["norms"].values()) < 1e-10
 
 
 def test_gradients_are_averaged_over_the_data_ranks_only(found):

@@ -2,7 +2,8 @@
 
 Only FLGC has any: its weight is dense, but counts only where the groups of input and output channel agree, and of its
 logits only the largest of each row counts. A compact state holds the numbers that count, about one in n, and gives the
-same function bit for bit. Training cannot be continued from it.
+same function bit for bit, if all logits are finite. Training cannot be continued from it. A layer of more groups has
+the same function, with groups that are empty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -38,8 +39,14 @@ def load_compact_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
     full = dict(state)
     for prefix, layer in _learnable_layers(network):
         inputs, outputs = full.pop(f"{prefix}input_groups"), full.pop(f"{prefix}output_groups")
-        weight = torch.zeros_like(layer.weight)
-        weight[outputs[:, None] == inputs] = full[f"{prefix}weight"]
+        weight, kept = torch.zeros_like(layer.weight), full[f"{prefix}weight"]
+        mask = outputs[:, None] == inputs
+        if kept.shape != weight[mask].shape:  # which could be broadcast
+            raise RuntimeError(
+                f"{prefix}weight has shape {tuple(kept.shape)}; of a kernel of {tuple(weight.shape[2:])} for these "
+                f"groups it has {tuple(weight[mask].shape)}"
+            )
+        weight[mask] = kept
         full[f"{prefix}weight"] = weight
         for name, groups in (("input_logits", inputs), ("output_logits", outputs)):
             full[f"{prefix}{name}"] = F.one_hot(groups.long(), layer.groups).to(weight.dtype)

@@ -107,6 +107,7 @@ class Convolution(nn.Module):
 
         Raises:
             NotImplementedError: a layer for which there is no closed form.
+            ValueError: a weight or bias of another shape.
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed form of the nearest weights")
 
@@ -136,6 +137,18 @@ class Convolution(nn.Module):
             super()._load_from_state_dict(*arguments)
         finally:
             self.training = training
+
+
+def check_dense(conv: nn.Conv2d | Convolution, weight: Tensor, bias: Tensor | None) -> None:
+    """Check the shapes of a standard convolution's weight and bias for the channels and the kernel of `conv`.
+
+    Raises:
+        ValueError: another shape, which could be broadcast.
+    """
+    shape = (conv.out_channels, conv.in_channels, *conv.kernel_size)
+    for name, value, right in (("weight", weight, shape), ("bias", bias, shape[:1])):
+        if value is not None and value.shape != right:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; of this layer it must be {right}")
 
 
 def has_hooks(module: nn.Module) -> bool:

@@ -20,7 +20,8 @@ def make_conv(
     """Make the convolution `variant` with the arguments of `torch.nn.Conv2d`.
 
     With groups = 1 a variant is the standard convolution, since a single group already sees every channel; FLGC, which
-    learns its groups, keeps its own layer.
+    learns its groups, keeps its own layer. Options of the layer are then checked, and have no effect; so is `algorithm`
+    where the standard convolution does not have the same ones.
 
     Args:
         variant: a key of `gc2l.variants.VARIANTS`.
@@ -38,7 +39,11 @@ def make_conv(
     check_variant(variant, groups)
     layer = resolve_name(VARIANTS[variant].layer)
     if groups == 1 and VARIANTS[variant].dense_at_one_group:
-        options = {name: kwargs.pop(name) for name in VARIANTS[variant].options if name in kwargs}
-        layer(1, 1, 1, device="meta", **options)  # refuses a wrong option, of which the standard convolution has no use
+        names = set(VARIANTS[variant].options)
+        if getattr(layer, "ALGORITHMS", ()) != GroupConv2d.ALGORITHMS:
+            names.add("algorithm")
+        options = {name: kwargs.pop(name) for name in names & kwargs.keys()}
+        # Refuses a wrong option, of which the standard convolution has no use.
+        layer(in_channels, out_channels, 1, device="meta", **options)
         return GroupConv2d(in_channels, out_channels, kernel_size, groups=1, **kwargs)
     return layer(in_channels, out_channels, kernel_size, groups=groups, **kwargs)

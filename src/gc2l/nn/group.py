@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from gc2l.nn.arguments import check_groups, window
-from gc2l.nn.convolution import geometry_of, padded_input, reset_group_weights, standard_convolution
+from gc2l.nn.convolution import check_dense, geometry_of, padded_input, reset_group_weights, standard_convolution
 from gc2l.ops.choose import choose_group
 from gc2l.ops.functional import GROUP_WAYS, check_way, group_conv
 from gc2l.ops.weights import block_diagonal, diagonal_blocks
@@ -99,7 +99,12 @@ class GroupConv2d(nn.Conv2d):
 
     @torch.no_grad()
     def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Take the weights nearest to a dense `weight` (c_out, c_in, k_h, k_w): its diagonal blocks. And the bias."""
+        """Take the weights nearest to a dense `weight` (c_out, c_in, k_h, k_w): its diagonal blocks. And the bias.
+
+        Raises:
+            ValueError: a weight or bias of another shape.
+        """
+        check_dense(self, weight, bias)
         self.weight.copy_(diagonal_blocks(weight, self.groups))
         if bias is not None and self.bias is not None:
             self.bias.copy_(bias)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gc2l.nn.arguments import check_groups
-from gc2l.nn.convolution import Convolution, geometry_of, padded_input, reset_group_weights
+from gc2l.nn.convolution import Convolution, check_dense, geometry_of, padded_input, reset_group_weights
 from gc2l.ops import folded, reference
 from gc2l.ops.channel_shuffle import shuffle
 from gc2l.ops.choose import choose_shuffle
@@ -68,7 +68,12 @@ class ShuffleGroupConv2d(Convolution):
 
     @torch.no_grad()
     def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Take the weights nearest to a dense `weight`: the diagonal blocks of its unshuffled rows. And the bias."""
+        """Take the weights nearest to a dense `weight`: the diagonal blocks of its unshuffled rows. And the bias.
+
+        Raises:
+            ValueError: a weight or bias of another shape.
+        """
+        check_dense(self, weight, bias)
         self.weight.copy_(diagonal_blocks(self.in_row_order(weight), self.groups))
         if bias is not None and self.bias is not None:
             self.bias.copy_(self.in_row_order(bias))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gc2l.nn.arguments import check_groups
-from gc2l.nn.convolution import Convolution, padded_input, reset_group_weights
+from gc2l.nn.convolution import Convolution, check_dense, padded_input, reset_group_weights
 from gc2l.ops import folded
 from gc2l.ops.windows import check_overlap, shared_channels, sliding_windows, spread
 
@@ -80,7 +80,12 @@ class SlidingChannelConv2d(Convolution):
 
     @torch.no_grad()
     def set_nearest(self, weight: Tensor, bias: Tensor | None) -> None:
-        """Take the weights nearest to a dense `weight` (c_out, c_in, k_h, k_w): those in the windows. And the bias."""
+        """Take the weights nearest to a dense `weight` (c_out, c_in, k_h, k_w): those in the windows. And the bias.
+
+        Raises:
+            ValueError: a weight or bias of another shape.
+        """
+        check_dense(self, weight, bias)
         self.weight.copy_(weight.gather(1, self.windows()[:, :, None, None].expand_as(self.weight)))
         if bias is not None and self.bias is not None:
             self.bias.copy_(bias)

@@ -7,7 +7,16 @@ from torch import Tensor, nn
 
 from gc2l.names import check_choice
 from gc2l.nn.arguments import check_groups, check_whole
-from gc2l.nn.convolution import Convolution, arguments_of, fill, geometry_of, has_hooks, kaiming_normal, padded_input
+from gc2l.nn.convolution import (
+    Convolution,
+    arguments_of,
+    check_dense,
+    fill,
+    geometry_of,
+    has_hooks,
+    kaiming_normal,
+    padded_input,
+)
 from gc2l.nn.group import GroupConv2d
 from gc2l.ops import folded, reference
 from gc2l.ops.choose import choose_two_level
@@ -43,7 +52,8 @@ class TwoLevelGroupConv2d(Convolution):
             filters of the fused block and the rows of C, "fan_in" what one number of z and of C z sums over. "zero" has
             C = 0 and r as "fan_out": the layer starts as a group convolution.
         restriction: "learned", or "mean": z_i is the mean of the channels of group i at the kernel's middle. r is then
-            a buffer that is no part of the state, and m is 1, as further means would be the same.
+            a buffer that is no part of the state, and m is 1, as further means would be the same. After `to_empty` or
+            `skip_init` it is set by `load_state_dict` or `reset_parameters`.
         algorithm: how the same numbers are computed, one of `ALGORITHMS`; it can be changed at any time, and is no part
             of the state. "auto" takes what was measured to be the fastest (`gc2l.ops.choose`). "separate": the equation
             as it stands. "direct": all of it in one compiled kernel where that can be used, else as "fused". "fused":
@@ -204,7 +214,9 @@ class TwoLevelGroupConv2d(Convolution):
 
         Raises:
             NotImplementedError: a layer with an overlap, for which there is no closed form.
+            ValueError: a weight or bias of another shape.
         """
+        check_dense(self, weight, bias)
         if self.halo:
             raise NotImplementedError(f"with overlap={self.overlap} there is no closed form of the nearest weights")
         if self.restriction == "mean":

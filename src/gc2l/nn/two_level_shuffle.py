@@ -5,6 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from gc2l.nn.convolution import check_dense
 from gc2l.nn.group import GroupConv2d
 from gc2l.nn.two_level import TwoLevelGroupConv2d
 from gc2l.ops import reference
@@ -32,7 +33,9 @@ class ShuffleTwoLevelGroupConv2d(TwoLevelGroupConv2d):
 
         Raises:
             NotImplementedError: a layer with an overlap, for which there is no closed form.
+            ValueError: a weight or bias of another shape.
         """
+        check_dense(self, weight, bias)
         super().set_nearest(self.in_row_order(weight), None if bias is None else self.in_row_order(bias))
 
     def dense_weight(self) -> Tensor:

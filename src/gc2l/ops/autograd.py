@@ -22,11 +22,12 @@ class GroupWay(NamedTuple):
 
     Attributes:
         forward: y (N, c_out, H', W'), no view, from (x, weight, bias, geometry).
-        backward: the gradients of x and weight from (gradient of y, x, weight, geometry).
+        backward: the gradients of x and weight from (gradient of y, x, weight, geometry, which of the two are wanted).
+            For those that are not wanted it may give None.
     """
 
     forward: Callable[..., Tensor]
-    backward: Callable[..., tuple[Tensor, Tensor]]
+    backward: Callable[..., tuple[Tensor | None, Tensor | None]]
 
 
 class TwoLevelWay(NamedTuple):
@@ -36,11 +37,11 @@ class TwoLevelWay(NamedTuple):
         forward: y (N, c_out, H', W'), no view, and what `backward` gets as z, from (x, weight, restriction, coarse,
             bias, geometry).
         backward: the gradients of x, weight, restriction and coarse from (gradient of y, x, z, weight, restriction,
-            coarse, geometry).
+            coarse, geometry, which of the four are wanted). For those that are not wanted it may give None.
     """
 
     forward: Callable[..., tuple[Tensor, Tensor]]
-    backward: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
+    backward: Callable[..., tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]]
 
 
 class GroupConvolution(Function):
@@ -60,8 +61,10 @@ class GroupConvolution(Function):
         if torch.is_grad_enabled() or gradient_needs_formula(gradient):
             return None, *formula_gradients(reference.group, (x, weight, bias), ctx.geometry, gradient), None
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        bias_gradient = None if bias is None else pixels(gradient).sum(0)
-        return None, *ctx.way.backward(gradient, x, weight, ctx.geometry), bias_gradient, None
+        _, *wanted, of_bias, _ = ctx.needs_input_grad
+        bias_gradient = pixels(gradient).sum(0) if of_bias else None
+        found = ctx.way.backward(gradient, x, weight, ctx.geometry, wanted) if any(wanted) else (None, None)
+        return None, *found, bias_gradient, None
 
 
 class TwoLevelConvolution(Function):
@@ -88,12 +91,14 @@ class TwoLevelConvolution(Function):
     def backward(ctx: Any, gradient: Tensor) -> Any:
         """The gradients of the five tensors."""
         *inputs, z = ctx.saved_tensors
-        x, weight, restriction, coarse, bias = inputs
+        x, weight, restriction, coarse, _ = inputs
         if torch.is_grad_enabled() or gradient_needs_formula(gradient):
             return None, *formula_gradients(reference.two_level, inputs, ctx.geometry, gradient), None
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        bias_gradient = None if bias is None else pixels(gradient).sum(0)
-        found = ctx.way.backward(gradient, x, z, weight, restriction, coarse, ctx.geometry)
+        _, *wanted, of_bias, _ = ctx.needs_input_grad
+        bias_gradient = pixels(gradient).sum(0) if of_bias else None
+        given = (gradient, x, z, weight, restriction, coarse, ctx.geometry, wanted)
+        found = ctx.way.backward(*given) if any(wanted) else [None] * 4
         return None, *found, bias_gradient, None
 
 

@@ -1,5 +1,7 @@
 """z = r x as matrix products beside the group convolution, which for a 1 x 1 kernel is matrix products too."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -32,18 +34,24 @@ def backward(
     restriction: Tensor,
     coarse: Tensor,
     geometry: Geometry,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, A, r and C."""
-    level = coarse_level(x, weight, coarse.shape[1])
-    z_gradient, coarse_gradient = level.coarse_gradients(pixels(gradient), z, coarse.flatten(1))
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, A, r and C; what is not `wanted` of the first two, or of the last two together, is None."""
+    of_x, of_weight, of_restriction, of_coarse = wanted
+    x_gradient = weight_gradient = restriction_gradient = coarse_gradient = None
     if geometry.maps_each_pixel_to_one(weight):
-        x_gradient, weight_gradient = matrix_products.backward(gradient, x, weight, geometry)
-    else:
+        x_gradient, weight_gradient = matrix_products.backward(gradient, x, weight, geometry, (of_x, of_weight))
+    elif of_x or of_weight:
         stored = weight.contiguous(memory_format=torch.channels_last)
-        x_gradient, weight_gradient = geometry.convolve_backward(gradient, x, stored)
-        x_gradient = x_gradient.contiguous(memory_format=torch.channels_last)
-    _, restriction_gradient = level.restrict_backward(z_gradient, x, restriction, geometry, x_gradient)
-    return x_gradient, weight_gradient, restriction_gradient, coarse_gradient.reshape(coarse.shape)
+        x_gradient, weight_gradient = geometry.convolve_backward(gradient, x, stored, (of_x, of_weight))
+        x_gradient = x_gradient.contiguous(memory_format=torch.channels_last) if of_x else None
+    if of_x or of_restriction or of_coarse:
+        level = coarse_level(x, weight, coarse.shape[1])
+        z_gradient, coarse_gradient = level.coarse_gradients(pixels(gradient), z, coarse.flatten(1))
+        coarse_gradient = coarse_gradient.reshape(coarse.shape)
+        if of_x or of_restriction:
+            _, restriction_gradient = level.restrict_backward(z_gradient, x, restriction, geometry, x_gradient)
+    return x_gradient, weight_gradient, restriction_gradient, coarse_gradient
 
 
 WAY = TwoLevelWay(forward, backward)

@@ -1,5 +1,7 @@
 """A_j and r_j as one group convolution, whose output holds A_j x_j and z_j beside each other (section 3.2)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -44,14 +46,22 @@ def backward(
     restriction: Tensor,
     coarse: Tensor,
     geometry: Geometry,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, A, r and C: those of A and r come from one backward pass of the fused convolution."""
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, A, r and C: those of A and r come from one backward pass of the fused convolution.
+
+    What of that pass is not `wanted` is None. That of C comes with that of z in one pass over the gradient of y.
+    """
     level, c = coarse_level(x, weight, coarse.shape[1]), coarse.flatten(1)
+    of_x, of_filters = wanted[0], wanted[1] or wanted[2]
+    if not (of_x or of_filters):
+        _, coarse_gradient = level.coarse_gradients(pixels(gradient), z, c)
+        return None, None, None, coarse_gradient.reshape(coarse.shape)
     upstream = new_image(gradient, len(weight) + len(restriction), gradient.shape[2:])
     coarse_gradient = level.fused_gradients(pixels(gradient), z, c, geometry.groups, pixels(upstream))
     both_weights = fused_weight(weight, restriction, geometry.groups).contiguous(memory_format=torch.channels_last)
-    x_gradient, both_gradients = geometry.convolve_backward(upstream, x, both_weights)
-    found = split_fused_weight(both_gradients, len(weight), geometry.groups)
+    x_gradient, both_gradients = geometry.convolve_backward(upstream, x, both_weights, (of_x, of_filters))
+    found = split_fused_weight(both_gradients, len(weight), geometry.groups) if of_filters else (None, None)
     return x_gradient, *found, coarse_gradient.reshape(coarse.shape)
 
 

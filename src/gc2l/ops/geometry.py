@@ -1,6 +1,6 @@
 """Stride, padding, dilation and groups of a convolution, as `F.conv2d` takes them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +19,13 @@ class Geometry(NamedTuple):
         """The framework's convolution with these settings; `groups` replaces the number stored here."""
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups or self.groups)
 
-    def convolve_backward(self, gradient: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """The gradients of x and of the weight from the gradient of `convolve`'s output, by the framework."""
+    def convolve_backward(
+        self, gradient: Tensor, x: Tensor, weight: Tensor, wanted: tuple[bool, bool] = (True, True)
+    ) -> tuple[Any, Any]:
+        """The gradients of x and of the weight from the gradient of `convolve`'s output, by the framework.
+
+        Those that are not `wanted` are None, and are not computed.
+        """
         x_gradient, weight_gradient, _ = torch.ops.aten.convolution_backward(
             gradient,
             x,
@@ -32,7 +37,7 @@ class Geometry(NamedTuple):
             False,
             (0, 0),
             self.groups,
-            (True, True, False),
+            (*wanted, False),
         )
         return x_gradient, weight_gradient
 

@@ -1,5 +1,7 @@
 """Group convolution with a 1 x 1 kernel as one matrix product for each group, without a copy of input or output."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -27,8 +29,11 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) 
     return y
 
 
-def backward(gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """The gradients of x, channels last, and of `weight`, from the gradient of y."""
+def backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of x, channels last, and of `weight`, from the gradient of y; None where not `wanted`."""
+    of_x, of_weight = wanted
     n = geometry.groups
     x_gradient, weight_gradient = new_image(x, x.shape[1], x.shape[2:]), weight.new_empty(weight.shape)
     for x_j, a_j, g_j, dx_j, da_j in zip(
@@ -39,13 +44,16 @@ def backward(gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) ->
         weight_gradient.flatten(1).chunk(n),
         strict=True,
     ):
-        torch.mm(g_j, a_j, out=dx_j)
+        if of_x:
+            torch.mm(g_j, a_j, out=dx_j)
         # The product is fastest with the narrow matrix on the left.
+        if not of_weight:
+            continue
         if x_j.shape[1] < g_j.shape[1]:
             da_j.copy_((x_j.T @ g_j).T)
         else:
             torch.mm(g_j.T, x_j, out=da_j)
-    return x_gradient, weight_gradient
+    return x_gradient if of_x else None, weight_gradient if of_weight else None
 
 
 _WAY = GroupWay(forward, backward)

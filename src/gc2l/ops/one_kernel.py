@@ -1,5 +1,8 @@
 """3 x 3 group convolution, with its coarse level where there is one, in a single compiled kernel on the CPU."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from gc2l.ops import fused
@@ -20,10 +23,14 @@ def group_forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geom
     return y if bias is None else y.add_(bias[:, None, None])
 
 
-def group_backward(gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """The gradients of x and A."""
-    if is_observed(gradient, x, weight):
-        return geometry.convolve_backward(gradient, x, weight)
+def group_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: Sequence[bool]
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of x and A; of one alone by the framework, which takes less time than the kernel takes for both."""
+    of_x, of_weight = wanted
+    if is_observed(gradient, x, weight) or not (of_x and of_weight):
+        stored = weight.contiguous(memory_format=torch.channels_last)
+        return geometry.convolve_backward(gradient, x, stored, (of_x, of_weight))
     x_gradient, weight_gradient, _, _ = compiled.convolve_backward(gradient, x, None, weight, None, None, geometry)
     return x_gradient, weight_gradient
 
@@ -46,10 +53,12 @@ def two_level_backward(
     restriction: Tensor,
     coarse: Tensor,
     geometry: Geometry,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, A, r and C; as in `fused` where the kernel cannot."""
-    if is_observed(gradient) or not compiled.can_convolve(x, weight, coarse.shape[1], geometry):
-        return fused.backward(gradient, x, z, weight, restriction, coarse, geometry)
+    wanted: Sequence[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of x, A, r and C; as in `fused` where the kernel cannot, or x or A needs none."""
+    can = not is_observed(gradient) and compiled.can_convolve(x, weight, coarse.shape[1], geometry)
+    if not (can and wanted[0] and wanted[1]):
+        return fused.backward(gradient, x, z, weight, restriction, coarse, geometry, wanted)
     c = coarse.flatten(1)
     *found, coarse_gradient = compiled.convolve_backward(gradient, x, z, weight, restriction, c, geometry)
     x_gradient, weight_gradient, restriction_gradient = found

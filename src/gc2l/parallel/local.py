@@ -24,8 +24,8 @@ def take_shares(local: nn.Module, whole: nn.Module, link: Link, *, dim: int = 0)
     """
     for name, value in whole.named_parameters(recurse=False):
         setattr(local, name, nn.Parameter(link.own(value, dim), requires_grad=value.requires_grad))
-    for name, buffer in whole.named_buffers(recurse=False):
-        own = link.own(buffer, dim) if buffer.dim() else buffer.clone()
+    for name, buffer in whole._buffers.items():
+        own = buffer if buffer is None else link.own(buffer, dim) if buffer.dim() else buffer.clone()
         local.register_buffer(name, own, persistent=name not in whole._non_persistent_buffers_set)
     if isinstance(local, (nn.Conv2d, Convolution)) and isinstance(whole, (nn.Conv2d, Convolution)):
         keep_padding(local, whole)
@@ -65,4 +65,5 @@ def local_batch_norm(norm: nn.BatchNorm2d, link: Link) -> nn.BatchNorm2d:
     """
     local = nn.BatchNorm2d(norm.num_features // link.size, norm.eps, norm.momentum, norm.affine, device="meta")
     take_shares(local, norm, link)
+    local.track_running_stats = norm.track_running_stats  # networks change it, and keep the statistics
     return local

@@ -5,12 +5,13 @@ from collections.abc import Callable
 from pkgutil import resolve_name
 
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from gc2l.models import WideResNet
 from gc2l.models.torchvision_import import torchvision
 from gc2l.nn import Convolution, GroupConv2d, LearnableGroupConv2d, ShuffleGroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn.convolution import has_hooks
 from gc2l.parallel.classifier import SharedDropout, SummedLinear
 from gc2l.parallel.fake_group import FakeProcessGroup
 from gc2l.parallel.learnable import GatheredLearnableConv2d
@@ -47,9 +48,11 @@ def parallelize(network: nn.Module, mesh: DeviceMesh, *, overlap: bool = True) -
         `network`.
 
     Raises:
-        TypeError: another kind of network, or a layer in it that has no channel-parallel form.
+        TypeError: another kind of network; a layer in it that has no channel-parallel form; a layer to be replaced that
+            has hooks or a parametrization, as pruning and weight norm give it, or that stands in two places; or two
+            layers with a parameter in common.
         ValueError: channel ranks that do not divide the groups or channels of a layer, or whose networks differ.
-            The network is then unchanged.
+            The network is unchanged after either.
     """
     group = mesh.get_group(CHANNEL)
     _check_network(network, group.size())
@@ -82,9 +85,17 @@ def _check_network(network: nn.Module, p: int) -> None:
     if not isinstance(network, NETWORKS):
         names = ", ".join(kind.__name__ for kind in NETWORKS)
         raise TypeError(f"network is a {type(network).__name__}; a channel-parallel form exists of {names}")
+    for name, layer in network.named_modules():
+        # Parametrized layers are among these.
+        if list(layer.children()) and _tensors(layer):
+            raise TypeError(
+                f"layer {name!r} ({type(layer).__name__}) has parameters or buffers beside other layers, "
+                "which has no channel-parallel form"
+            )
     stem = _stem(network)
     for name, layer in _leaves(network).items():
         _check(name, layer, p, stem=name == stem)
+    _check_places(network)
 
 
 def _divide(network: nn.Module, group: dist.ProcessGroup | FakeProcessGroup, *, overlap: bool) -> nn.Module:
@@ -112,12 +123,18 @@ def _rank_local(layer: nn.Module, link: Link, *, stem: bool, overlap: bool) -> n
 
 
 def _check(name: str, layer: nn.Module, p: int, *, stem: bool) -> None:
+    if type(layer) in _KEPT:
+        return
+    if type(layer) not in _REPLACED:
+        raise TypeError(f"layer {name!r} is a {type(layer).__name__}, which has no channel-parallel form")
+    _check_whole(name, layer)
+    counts = {}
     match layer:
         case TwoLevelGroupConv2d() if layer.halo:
             raise TypeError(f"layer {name!r} has overlap={layer.overlap}, which has no channel-parallel form")
         case LearnableGroupConv2d() if layer.assignment == "frozen":
             raise TypeError(f"layer {name!r} has assignment='frozen', which has no channel-parallel form")
-        case nn.Conv2d() | Convolution() if type(layer) in _CONVOLUTIONS:
+        case nn.Conv2d() | Convolution():
             counts = {"out_channels": layer.out_channels}
             if not stem:
                 counts["in_channels"] = layer.in_channels
@@ -127,15 +144,47 @@ def _check(name: str, layer: nn.Module, p: int, *, stem: bool) -> None:
             counts = {"num_features": layer.num_features}
         case nn.Linear():
             counts = {"in_features": layer.in_features}
-        case nn.Dropout() | nn.ReLU() | nn.ReLU6() | nn.MaxPool2d() | nn.Identity():
-            return
-        case _:
-            raise TypeError(f"layer {name!r} is a {type(layer).__name__}, which has no channel-parallel form")
     for what, count in counts.items():
         if count % p:
             raise ValueError(
                 f"{what}={count} of layer {name!r} ({type(layer).__name__}) is not divisible by the {p} channel ranks"
             )
+
+
+def _check_whole(name: str, layer: nn.Module) -> None:
+    """Check that the arguments and the parameters of `layer` say all that it computes."""
+    if has_hooks(layer):
+        raise TypeError(
+            f"layer {name!r} has hooks, or a forward of its own, which would be lost, with any weight that they set: "
+            "remove them first"
+        )
+    # A frozen or computed weight may be a plain attribute or a buffer.
+    wrong = [key for key, value in vars(layer).items() if isinstance(value, Tensor)]
+    if not isinstance(layer, nn.Dropout) and getattr(layer, "affine", True):
+        wrong += [key for key in getattr(layer, "ROWS", ("weight",)) if layer._parameters.get(key) is None]
+    if wrong:
+        raise TypeError(f"layer {name!r} has a {wrong[0]} that is no parameter, which has no channel-parallel form")
+
+
+def _check_places(network: nn.Module) -> None:
+    """Check that no layer that is replaced, and no parameter, stands in two places."""
+    found: dict[nn.Module | Tensor, str] = {}
+    for path, holder in network.named_modules():
+        for key, layer in holder._modules.items():
+            if layer is None or list(layer.children()) or type(layer) in _KEPT:
+                continue
+            name = f"{path}.{key}" if path else key
+            for part in (layer, *_tensors(layer)):
+                if part in found:
+                    raise TypeError(
+                        f"layer {name!r} is, or shares parameters with, layer {found[part]!r}; "
+                        "there is no channel-parallel form of one layer in two places"
+                    )
+            found |= dict.fromkeys((layer, *_tensors(layer)), name)
+
+
+def _tensors(layer: nn.Module) -> list[Tensor]:
+    return [*layer.parameters(recurse=False), *layer.buffers(recurse=False)]
 
 
 _FORMS: dict[type[nn.Module], Callable[..., nn.Module]] = {
@@ -147,6 +196,10 @@ _FORMS: dict[type[nn.Module], Callable[..., nn.Module]] = {
 }
 
 _CONVOLUTIONS = (nn.Conv2d, GroupConv2d, TwoLevelGroupConv2d, ShuffleGroupConv2d, LearnableGroupConv2d)
+
+# Of exactly these types: a subclass may compute something else.
+_REPLACED = (*_CONVOLUTIONS, *_FORMS)
+_KEPT = (nn.ReLU, nn.ReLU6, nn.MaxPool2d, nn.Identity)
 
 
 def _fingerprint(network: nn.Module) -> str:

@@ -39,8 +39,10 @@ def group_forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geom
     return _forward(x, weight, None, None, bias, geometry)[0]
 
 
-def group_backward(gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
-    """The gradients of x and A."""
+def group_backward(
+    gradient: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, _wanted: Sequence[bool] = ()
+) -> tuple[Tensor, Tensor]:
+    """The gradients of x and A, wanted or not."""
     x_gradient, weight_gradient, *_ = _backward(gradient, x, None, weight, None, None, geometry)
     return x_gradient, weight_gradient
 
@@ -53,9 +55,16 @@ def two_level_forward(
 
 
 def two_level_backward(
-    gradient: Tensor, x: Tensor, z: Tensor, weight: Tensor, restriction: Tensor, coarse: Tensor, geometry: Geometry
+    gradient: Tensor,
+    x: Tensor,
+    z: Tensor,
+    weight: Tensor,
+    restriction: Tensor,
+    coarse: Tensor,
+    geometry: Geometry,
+    _wanted: Sequence[bool] = (),
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The gradients of x, A, r and C."""
+    """The gradients of x, A, r and C, wanted or not."""
     return _backward(gradient, x, z, weight, restriction, coarse, geometry)
 
 
