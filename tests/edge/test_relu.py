@@ -135,6 +135,32 @@ def test_one_relu_at_several_places_of_a_sequence(engine):
     assert deviation(compiled(x), network, x) < RELATIVE
 
 
+class ByIndex(nn.Module):
+    """Calls the members of a sequence one by one; `use` says what comes after the first convolution."""
+
+    def __init__(self, use):
+        super().__init__()
+        relu = nn.ReLU()
+        self.sequence = nn.Sequential(nn.Conv2d(8, 8, 3, groups=4), relu, nn.Conv2d(8, 8, 3, groups=2))
+        self.other, self.same, self.use = nn.Sequential(nn.Tanh(), nn.ReLU()), relu, use
+
+    def forward(self, x):
+        conv, relu, last = self.sequence
+        if self.use == "function":
+            return last(relu(F.relu(conv(x)) - 0.5))
+        if self.use == "another module":
+            return last(relu(self.other[1](conv(x)) - 0.5)) + self.other(x)[:, :, 2:-2, 2:-2]
+        if self.use == "the same module":
+            return last(relu(self.same(conv(x)) - 0.5))
+        return self.sequence(x) + relu(x - 0.5)[:, :, 2:-2, 2:-2]
+
+
+@pytest.mark.parametrize("use", ["function", "another module", "the same module", "the sequence and its member"])
+def test_a_relu_of_a_sequence_that_is_for_another_tensor_stays(engine, use):
+    network, x = ByIndex(use).eval(), torch.randn(2, 8, 9, 9)
+    assert deviation(compile_for_inference(network, engine=engine)(x), network, x) < RELATIVE
+
+
 def test_a_forward_of_the_objects_own_is_kept(engine):
     network, x = nn.Sequential(nn.Conv2d(8, 8, 3, groups=4), nn.BatchNorm2d(8), nn.ReLU()), torch.randn(1, 8, 9, 9)
     plain = network[0].forward
