@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from types import MethodType, SimpleNamespace
 
 import pytest
 import torch
@@ -180,6 +181,39 @@ class ChangedInBetween(Flow):
         return self.norm(y)
 
 
+class OutputStored(Flow):
+    """In an attribute, a slot of a list, and deeper."""
+
+    def __init__(self):
+        super().__init__()
+        self.slots, self.deep, self.cache = [None], {"y": [None]}, SimpleNamespace(y=None)
+
+    def forward(self, x):
+        y = self.conv(x)
+        self.store(y)
+        return self.norm(y)
+
+
+class InAttribute(OutputStored):
+    def store(self, y):
+        self.feature = y
+
+
+class InSlot(OutputStored):
+    def store(self, y):
+        self.slots[0] = y
+
+
+class InNestedSlot(OutputStored):
+    def store(self, y):
+        self.deep["y"][0] = y
+
+
+class InObject(OutputStored):
+    def store(self, y):
+        self.cache.y = y
+
+
 class LayerCalledTwice(Flow):
     def forward(self, x):
         return self.norm(self.conv(x)) + self.conv(x + 1)
@@ -233,6 +267,7 @@ def doubled():
         (NormFirst, "not for a batch norm alone"),
         (OutputUsedAgain, "not for a batch norm alone"),
         (ChangedInBetween, "not for a batch norm alone"),
+        *((kind, "forward stores its output") for kind in (InAttribute, InSlot, InNestedSlot, InObject)),
         (LayerCalledTwice, "conv is used more than once"),
         (NormCalledTwice, "norm is used more than once"),
         (TwoNames, "conv is used more than once"),
@@ -263,6 +298,13 @@ def test_untraceable_parts_stay_and_the_rest_is_fused(caplog):
     assert any(record.getMessage().startswith("left all of 1: ") for record in caplog.records)
     with pytest.raises(ValueError, match=r"cannot trace DependsOnValues.*fuse_batch_norm\(layer, norm\)"):
         fuse_batch_norm(DependsOnValues().eval())
+
+
+def test_a_forward_of_the_networks_own_is_named():
+    network = randomise(Plain())
+    network.forward = MethodType(OutputUsedAgain.forward, network)
+    with pytest.raises(ValueError, match=r"cannot trace Plain .it has a forward of its own"):
+        fuse_batch_norm(network)
 
 
 def test_a_norm_in_training_mode_stays():

@@ -104,23 +104,27 @@ def _trace(tracer: Tracer, copied: nn.Module) -> fx.Graph:
     """
     before = _state(copied)
     graph = tracer.trace(copied)
-    if changed := [name for name, mark in _state(copied).items() if before.get(name) != mark]:
-        raise ValueError(f"forward changes {changed[0]}")
+    for name, (held, version) in _state(copied).items():
+        held_before, version_before = before.get(name, ([], None))
+        if version != version_before or list(map(id, held)) != list(map(id, held_before)):
+            raise ValueError(f"forward changes {name}")
+    if tracer.stored():
+        raise ValueError("forward stores what it computes")
     return graph
 
 
-def _state(network: nn.Module) -> dict[str, Any]:
-    """A mark for each attribute, which differs once the attribute has another value or contents.
+def _state(network: nn.Module) -> dict[str, tuple[list[Any], int | None]]:
+    """For each attribute its value and what it contains, and the version of a tensor.
 
     Tensors that `torch.fx` itself puts there, as it met them in `forward`, do not count.
     """
-    marks = {}
+    state = {}
     for path, part in network.named_modules():
         for name, value in [*vars(part).items(), *part._parameters.items(), *part._buffers.items()]:
-            size = len(value) if isinstance(value, dict | list | set) else None
+            contents = value.values() if isinstance(value, dict) else value if isinstance(value, list | set) else ()
             if not name.startswith("_tensor_constant"):
-                marks[f"{path}.{name}"] = id(value), size, getattr(value, "_version", None)
-    return marks
+                state[f"{path}.{name}"] = [value, *contents], getattr(value, "_version", None)
+    return state
 
 
 def _followed(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tuple[fx.Node, fx.Node]]:
