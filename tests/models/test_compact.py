@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from gc2l.models import compact_state, load_compact_state, wide_resnet_cifar
+from gc2l.nn import LearnableGroupConv2d
 from gc2l.variants import VARIANTS
 
 GROUPS = 4
@@ -54,6 +55,17 @@ def test_an_empty_group_is_no_special_case():
         original.stages[1][0].conv2.output_logits[:, 1] = 9.0
     load_compact_state(other, compact_state(original))
     images = torch.randn(3, 3, 8, 8)
+    assert torch.equal(other(images), original(images))
+
+
+def test_logits_that_the_softmax_rounds_to_one_number():
+    original, other = (LearnableGroupConv2d(8, 8, 1, groups=4).eval() for _ in range(2))
+    with torch.no_grad():
+        for logits in (original.input_logits, original.output_logits):
+            logits.copy_(torch.tensor([0.0, 1e-9, -1.0, -1.0]))  # the first two have the same softmax
+    images = torch.randn(3, 8, 4, 4)
+    load_compact_state(other, compact_state(original))
+    assert compact_state(original)["input_groups"].tolist() == [0] * 8
     assert torch.equal(other(images), original(images))
 
 

@@ -57,6 +57,7 @@ def test_a_layer_takes_up_the_norm(variant, affine, make_norm, bias):
     x = random_input(3, 8, 6, 5)
     torch.testing.assert_close(fused(x), norm(layer(x)), rtol=1e-12, atol=1e-12)
     assert (layer.bias is not None) == bias
+    assert not fused.training
     twin = copy.deepcopy(fused)
     assert torch.equal(twin(x), fused(x))
     torch.testing.assert_close(fused.to_dense()(x), fused(x), rtol=1e-12, atol=1e-12)
@@ -73,10 +74,24 @@ def test_16_bits_lose_no_more_than_the_rounding_of_the_weights(variant):
         torch.testing.assert_close(value, exact.get_parameter(name).bfloat16(), rtol=2**-7, atol=2**-7)
 
 
+def test_the_scale_of_a_16_bit_layer_is_not_rounded_before_it_meets_the_mean():
+    layer, norm = nn.Conv2d(1, 1, 1, dtype=torch.bfloat16, bias=False).eval(), nn.BatchNorm2d(1, eps=0).eval()
+    norm.running_var.fill_(3)
+    norm.running_mean.fill_(1000)
+    nn.init.constant_(norm.bias, 1000 / 3**0.5)
+    assert fuse_batch_norm(layer, norm).bias.abs().item() < 1e-3  # s rounded to 16 bits would leave 0.8
+
+
 def test_a_fused_layer_keeps_whether_it_can_be_trained():
     layer = make_layer("gc2l", 8, 12, 3, groups=4, bias=False).eval().requires_grad_(False)
     fused = fuse_batch_norm(layer, randomise(nn.BatchNorm2d(12).double()))
     assert not any(parameter.requires_grad for parameter in fused.parameters())
+
+
+def hooked_norm():
+    norm = nn.BatchNorm2d(8)
+    norm.register_forward_hook(lambda module, inputs, output: 2 * output)
+    return norm
 
 
 @pytest.mark.parametrize(
@@ -88,6 +103,7 @@ def test_a_fused_layer_keeps_whether_it_can_be_trained():
         (nn.Conv2d(8, 4, 1), nn.BatchNorm2d(8), ValueError, "num_features=8.*out_channels=4"),
         (nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8, track_running_stats=False), ValueError, "running statistics"),
         (prune.l1_unstructured(nn.Conv2d(8, 8, 1), "weight", 0.5), nn.BatchNorm2d(8), ValueError, "layer has hooks"),
+        (nn.Conv2d(8, 8, 1), hooked_norm(), ValueError, "norm has hooks"),
     ],
 )
 def test_what_cannot_be_fused_is_refused(layer, norm, error, message):
