@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,7 @@ from gc2l.analysis.scaling import (
     to_text,
 )
 from gc2l.analysis.scaling.figure import speedup_against_groups
+from gc2l.analysis.scaling.least_squares import Range
 from gc2l.evidence.publish import publish_table2
 from gc2l.evidence.verification import check_tables
 from gc2l.records import Hardware, LinkTime, RanksTime, ScalingRecord, ShareTime, Timing, Work
@@ -174,6 +176,7 @@ def test_what_grows_alike_is_not_told_apart_and_widens_the_interval(record):
     ("work", "reason"),
     [
         (_work(400, 1), "FLOPs, measured"),
+        (_work(100, 1), "FLOPs, measured"),  # half as many again as the most that were
         (_work(4, 8), "FLOPs, measured"),
         (_work(40, 1).model_copy(update={"layers": 100}), "100 layers, at most 62 measured"),
         (
@@ -187,6 +190,26 @@ def test_outside_of_the_measured_range_nothing_is_predicted(record, work, reason
     assert reason in model.outside(work)
     with pytest.raises(ValueError, match=f"k={work.widen_factor}, n={work.groups} is outside the measured range"):
         model.predict(work)
+
+
+def test_long_times_of_the_link_count_no_more_than_short_ones(record):
+    def time(size, seconds):
+        return LinkTime(collective="all_gather", ranks=2, received_bytes=size, time=_timing(seconds))
+
+    # The latency for which (x - 1) / 1 and (x - 3) / 3 are smallest, in squares, is 1.2; the mean of 1 and 3 is 2.
+    link = (time(1, 1e-4), time(1, 3e-4), time(10**8, 1.2e-4 + 0.1))
+    found = fit_cost_model(record.model_copy(update={"link": link})).link
+    assert found.latency == pytest.approx(1.2e-4, rel=1e-3)
+    assert found.bandwidth == pytest.approx(1e9, rel=1e-3)
+
+
+def test_the_errors_of_both_steps_are_in_the_interval_of_a_speedup():
+    # Powers of two with errors 3 and 4, which together are 5, and 6 and 8, which are 10.
+    steps = {"sc": Range(2**9, 2**6, 2**15), "gc2l": Range(2**8, 2**0, 2**12)}
+    model = SimpleNamespace(outside=lambda _: "", predict=lambda work, _: steps[work.variant])
+    (found,) = predict_speedups(model, [_work(40, 1), _work(40, 2)], [MEASURED])
+    speedup = found.speedups["measured"]
+    assert [speedup.low, speedup.value, speedup.high] == pytest.approx([2 * 2**-5, 2, 2 * 2**10])
 
 
 def test_a_mixture_of_shares_is_inside(record):
@@ -230,6 +253,9 @@ def test_the_baseline_is_named_as_it_was_planned(record):
 def test_too_little_is_refused(record):
     with pytest.raises(ValueError, match="3 timed shares do not determine"):
         fit_cost_model(record.model_copy(update={"shares": record.shares[:3]}))
+    fit_cost_model(record.model_copy(update={"shares": record.shares[:5]}))
+    with pytest.raises(ValueError, match="4 timed shares do not determine"):  # four costs would fit any times
+        fit_cost_model(record.model_copy(update={"shares": record.shares[:4]}))
     with pytest.raises(ValueError, match="nothing has been measured"):
         parts_of_table2([])
     without = tuple(work for work in record.planned if work.variant != "sc")

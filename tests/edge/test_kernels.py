@@ -240,6 +240,27 @@ def test_copies_read_what_taps_see():
             assert plane[tap : tap + len(numbers)] == numbers
 
 
+def test_vectors_stay_in_the_copy_and_those_of_rows_waste_few_lanes():
+    for kernel_size, stride, height, width in itertools.product((1, 3), (1, 2), (3, 4, 5), range(3, 50)):
+        geometry = Geometry((stride, stride), (1, 1), (1, 1))
+        copy = copies.copy_of(geometry, (kernel_size,) * 2, (height, width), True)
+        starts = copy.sources if copy.layout == copies.BY_ROW else copy.places  # BY_COLUMN reads where it writes
+        assert int(copy.taps.max() + starts.max()) + tiles.LANES <= copy.plane
+        used = sum(bin(int(stored) & 0xFFFF).count("1") for stored in copy.stored)
+        assert copy.layout != copies.BY_ROW or used >= 7 / 8 * tiles.LANES * len(copy.stored)
+
+
+def test_tiles_share_vectors_that_are_dear_and_read_little_that_lies_apart():
+    for filters, vectors in itertools.product((2, 7, 10, 40, 161), (4, 16, 64)):
+        of_image, of_copy = (tiles.blocks_and_tiles(filters, vectors, 90, copied)[0] for copied in (False, True))
+        assert of_image <= of_copy  # the vectors of a tile are loaded once for each block of filters
+    image, copy = (
+        [64 / tiles.blocks_and_tiles(161, 64, terms, copied)[1] for terms in (90, 1000)] for copied in (False, True)
+    )
+    assert image[1] < image[0] / 2
+    assert copy[1] == copy[0]
+
+
 @pytest.mark.parametrize("copied", [True, False])
 def test_tiles_fit_the_registers(copied):
     for filters, vectors, terms in itertools.product((1, 2, 7, 10, 40, 161), (1, 4, 13, 64), (1, 90, 2880)):

@@ -1,5 +1,7 @@
 """ReLUs inside compiled layers: what a network keeps, and when it is left as it is."""
 
+from types import MethodType, SimpleNamespace
+
 import pytest
 import torch
 from inference_networks import RELATIVE, deviation, trained
@@ -17,6 +19,7 @@ class Stored(nn.Module):
         self.conv, self.norm = nn.Conv2d(8, 8, 3, groups=4), nn.BatchNorm2d(8)
         self.register_buffer("calls", torch.zeros(()))
         self.keep, self.kept = keep, {} if keep == "dict" else []
+        self.slots, self.entries, self.nested, self.object = [None], {"y": 0}, {"y": [None]}, SimpleNamespace(y=None)
 
     def forward(self, x):
         y = F.relu(self.norm(self.conv(x)))
@@ -26,21 +29,33 @@ class Stored(nn.Module):
             self.kept.append(y)
         elif self.keep == "dict":
             self.kept[len(self.kept)] = y
+        elif self.keep == "slot":
+            self.slots[0] = y
+        elif self.keep == "nested":
+            self.nested["y"][0] = y
+        elif self.keep == "object":
+            self.object.y = y
+        elif self.keep == "number":
+            self.entries["y"] += 1
         elif self.keep == "buffer":
             self.calls += 1
             y = y * self.calls
         return y
 
 
-@pytest.mark.parametrize("keep", ["attribute", "list", "dict", "buffer"])
+@pytest.mark.parametrize("keep", ["attribute", "list", "dict", "slot", "nested", "object", "number", "buffer"])
 def test_what_forward_keeps_is_kept(engine, keep, tmp_path):
     network, x = trained(Stored(keep)), torch.randn(2, 8, 9, 9)
     compiled = compile_for_inference(network, engine=engine)
     torch.save(compiled, tmp_path / "compiled.pt")  # no symbols are left in it
     for _ in range(2):
         torch.testing.assert_close(compiled(x), network(x), rtol=RELATIVE, atol=RELATIVE)
-    if keep == "attribute":
-        torch.testing.assert_close(compiled.last, network.last, rtol=RELATIVE, atol=RELATIVE)
+    assert compiled.entries == network.entries
+    kept = {"attribute": "last", "slot": "slots", "nested": "nested", "object": "object"}.get(keep, "entries")
+    found, expected = getattr(compiled, kept), getattr(network, kept)
+    if keep == "object":
+        found, expected = found.y, expected.y
+    torch.testing.assert_close(found, expected, rtol=RELATIVE, atol=RELATIVE)
     assert len(compiled.kept) == len(network.kept) == (2 if keep in ("list", "dict") else 0)
 
 
@@ -135,7 +150,37 @@ def test_one_relu_at_several_places_of_a_sequence(engine):
     assert deviation(compiled(x), network, x) < RELATIVE
 
 
+class ByIndex(nn.Module):
+    """Calls the members of a sequence one by one; `use` says what comes after the first convolution."""
+
+    def __init__(self, use):
+        super().__init__()
+        relu = nn.ReLU()
+        self.sequence = nn.Sequential(nn.Conv2d(8, 8, 3, groups=4), relu, nn.Conv2d(8, 8, 3, groups=2))
+        self.other, self.same, self.use = nn.Sequential(nn.Tanh(), nn.ReLU()), relu, use
+
+    def forward(self, x):
+        conv, relu, last = self.sequence
+        if self.use == "function":
+            return last(relu(F.relu(conv(x)) - 0.5))
+        if self.use == "another module":
+            return last(relu(self.other[1](conv(x)) - 0.5)) + self.other(x)[:, :, 2:-2, 2:-2]
+        if self.use == "the same module":
+            return last(relu(self.same(conv(x)) - 0.5))
+        return self.sequence(x) + relu(x - 0.5)[:, :, 2:-2, 2:-2]
+
+
+@pytest.mark.parametrize("use", ["function", "another module", "the same module", "the sequence and its member"])
+def test_a_relu_of_a_sequence_that_is_for_another_tensor_stays(engine, use):
+    network, x = ByIndex(use).eval(), torch.randn(2, 8, 9, 9)
+    assert deviation(compile_for_inference(network, engine=engine)(x), network, x) < RELATIVE
+
+
 def test_a_forward_of_the_objects_own_is_kept(engine):
+    whole = trained(Block(shared=False))
+    whole.forward = MethodType(lambda self, x: F.relu(self.norm(self.conv1(x))) + self.norm(x), whole)
+    x = torch.randn(1, 8, 9, 9)
+    torch.testing.assert_close(compile_for_inference(whole, engine=engine)(x), whole(x), rtol=RELATIVE, atol=RELATIVE)
     network, x = nn.Sequential(nn.Conv2d(8, 8, 3, groups=4), nn.BatchNorm2d(8), nn.ReLU()), torch.randn(1, 8, 9, 9)
     plain = network[0].forward
     network[0].forward = lambda y: plain(y) * 2

@@ -9,10 +9,11 @@ from torch import nn
 from gc2l.analysis.coarse_level import coarse_level_tables
 from gc2l.analysis.figures.coarse_level import coarse_level
 from gc2l.data import dataset_info
+from gc2l.evidence import coarse_level as measured
 from gc2l.evidence.coarse_level import coarse_layers, effective_rank, measure_coarse_level, measure_layers
 from gc2l.evidence.released import count_test_errors
 from gc2l.models import build_model
-from gc2l.nn import GroupConv2d, TwoLevelGroupConv2d
+from gc2l.nn import GroupConv2d, ShuffleTwoLevelGroupConv2d, TwoLevelGroupConv2d
 from gc2l.records import CoarseLevelRecord, read_coarse_level, save_measurement
 
 RANDOM = torch.Generator().manual_seed(0)
@@ -72,6 +73,19 @@ def test_bias_padding_and_larger_kernels(kernel_size):
     assert shares["0"] == pytest.approx(float(coarse.square().sum() / whole.square().sum()), rel=1e-4)
 
 
+@pytest.mark.parametrize("kind", [TwoLevelGroupConv2d, ShuffleTwoLevelGroupConv2d])
+def test_share_of_a_shuffled_layer_and_of_one_whose_padding_was_changed(kind):
+    made = kind(8, 8, 3, padding=1, groups=4, padding_mode="reflect").eval().requires_grad_(False)
+    made.padding = (2, 2)
+    made.bias.copy_(torch.arange(8) * 10.0)
+    x = torch.randn(2, 8, 7, 7, generator=torch.Generator().manual_seed(2))
+    shares, _ = measure_layers(nn.Sequential(made), [x])
+    made.bias.zero_()
+    whole = made(x)
+    made.weight.zero_()
+    assert shares["0"] == pytest.approx(float(made(x).square().sum() / whole.square().sum()), rel=1e-4)
+
+
 def test_a_network_is_measured_recorded_and_drawn(tmp_path):
     run = cell(variant="gc2l", groups=4)
     torch.manual_seed(0)
@@ -97,6 +111,26 @@ def test_a_network_is_measured_recorded_and_drawn(tmp_path):
     drawn = " ".join(text.get_text() for text in coarse_level(record).findobj(Text))
     assert run.slug in drawn and all(name.removeprefix("stages.") in drawn for name in layers)
     assert "not measured" in " ".join(text.get_text() for text in coarse_level(None).findobj(Text))
+
+
+def test_each_layer_is_changed_alone(monkeypatch):
+    network = nn.Sequential(*(TwoLevelGroupConv2d(8, 8, 1, groups=4, coarse_channels=2) for _ in range(3))).eval()
+    network.requires_grad_(False)
+    before = {name: part.restriction_weight.clone() for name, part in coarse_layers(network).items()}
+
+    def count(changed, _):
+        """For each layer another number, summed over those with another r; 1000 for each C that is zero."""
+        layers = coarse_layers(changed)
+        others = [name for name, part in layers.items() if not torch.equal(part.restriction_weight, before[name])]
+        removed = [name for name, part in layers.items() if not part.coarse_weight.any()]
+        return sum(10 ** int(name) for name in others) + 1000 * len(removed), 5
+
+    monkeypatch.setattr(measured, "count_test_errors", count)
+    monkeypatch.setattr(measured, "labelled_batches", lambda _: [(torch.randn(2, 8, 3, 3, generator=RANDOM), None)])
+    found = measure_coarse_level(network, cell(variant="gc2l", groups=4))
+    assert (found.errors, found.mean_errors, found.removed_errors) == (0, 111, 3000)
+    assert [one.mean_errors for one in found.layers] == [1, 10, 100]
+    assert [one.coarse_channels for one in found.layers] == [8, 8, 8]  # 2 for each of the 4 groups
 
 
 def test_networks_without_a_coarse_level_are_named():

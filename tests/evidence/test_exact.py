@@ -60,6 +60,14 @@ def test_a_coarse_level_that_is_not_zero_is_no_group_convolution(monkeypatch):
     assert finding.verdict is Verdict.CONTRADICTED
 
 
+def test_one_layer_that_deviates_by_more_than_rounding_contradicts(monkeypatch):
+    def compute(x, groups, kernel):
+        return (x * (1 + 1e-12) if (groups, kernel) == (4, (1, 2, 0)) else x), x
+
+    monkeypatch.setattr(exact, "fused_and_separate", compute)
+    assert only("B4", evidence(column(), [], deviations=measure_deviations())).verdict is Verdict.CONTRADICTED
+
+
 def test_one_deviation_beyond_rounding_contradicts():
     pair = (Deviation(name="good", value=0.0, tolerance=1e-13), Deviation(name="bad", value=1e-7, tolerance=1e-13))
     assert only("B4", evidence(column(), [], deviations={"B4": pair})).verdict is Verdict.CONTRADICTED

@@ -78,6 +78,17 @@ def test_the_number_of_groups_need_not_be_the_same_if_it_is_enough():
         load_compact_state(original, compact_state(more))
 
 
+def test_logits_that_the_softmax_rounds_to_one_number():
+    original, other = (LearnableGroupConv2d(8, 8, 1, groups=4).eval() for _ in range(2))
+    with torch.no_grad():
+        for logits in (original.input_logits, original.output_logits):
+            logits.copy_(torch.tensor([0.0, 1e-9, -1.0, -1.0]))  # the first two have the same softmax
+    images = torch.randn(3, 8, 4, 4)
+    load_compact_state(other, compact_state(original))
+    assert compact_state(original)["input_groups"].tolist() == [0] * 8
+    assert torch.equal(other(images), original(images))
+
+
 def test_the_state_of_another_network_is_refused():
     with pytest.raises(RuntimeError, match="Missing key"):
         load_compact_state(network("gc2l"), compact_state(network("gc")))

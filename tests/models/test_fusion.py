@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from types import MethodType, SimpleNamespace
 
 import pytest
 import torch
@@ -56,6 +57,7 @@ def test_a_layer_takes_up_the_norm(variant, affine, make_norm, bias):
     x = random_input(3, 8, 6, 5)
     torch.testing.assert_close(fused(x), norm(layer(x)), rtol=1e-12, atol=1e-12)
     assert (layer.bias is not None) == bias
+    assert not fused.training
     twin = copy.deepcopy(fused)
     assert torch.equal(twin(x), fused(x))
     torch.testing.assert_close(fused.to_dense()(x), fused(x), rtol=1e-12, atol=1e-12)
@@ -72,10 +74,24 @@ def test_16_bits_lose_no_more_than_the_rounding_of_the_weights(variant):
         torch.testing.assert_close(value, exact.get_parameter(name).bfloat16(), rtol=2**-7, atol=2**-7)
 
 
+def test_the_scale_of_a_16_bit_layer_is_not_rounded_before_it_meets_the_mean():
+    layer, norm = nn.Conv2d(1, 1, 1, dtype=torch.bfloat16, bias=False).eval(), nn.BatchNorm2d(1, eps=0).eval()
+    norm.running_var.fill_(3)
+    norm.running_mean.fill_(1000)
+    nn.init.constant_(norm.bias, 1000 / 3**0.5)
+    assert fuse_batch_norm(layer, norm).bias.abs().item() < 1e-3  # s rounded to 16 bits would leave 0.8
+
+
 def test_a_fused_layer_keeps_whether_it_can_be_trained():
     layer = make_layer("gc2l", 8, 12, 3, groups=4, bias=False).eval().requires_grad_(False)
     fused = fuse_batch_norm(layer, randomise(nn.BatchNorm2d(12).double()))
     assert not any(parameter.requires_grad for parameter in fused.parameters())
+
+
+def hooked_norm():
+    norm = nn.BatchNorm2d(8)
+    norm.register_forward_hook(lambda module, inputs, output: 2 * output)
+    return norm
 
 
 @pytest.mark.parametrize(
@@ -87,6 +103,7 @@ def test_a_fused_layer_keeps_whether_it_can_be_trained():
         (nn.Conv2d(8, 4, 1), nn.BatchNorm2d(8), ValueError, "num_features=8.*out_channels=4"),
         (nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8, track_running_stats=False), ValueError, "running statistics"),
         (prune.l1_unstructured(nn.Conv2d(8, 8, 1), "weight", 0.5), nn.BatchNorm2d(8), ValueError, "layer has hooks"),
+        (nn.Conv2d(8, 8, 1), hooked_norm(), ValueError, "norm has hooks"),
     ],
 )
 def test_what_cannot_be_fused_is_refused(layer, norm, error, message):
@@ -180,6 +197,39 @@ class ChangedInBetween(Flow):
         return self.norm(y)
 
 
+class OutputStored(Flow):
+    """In an attribute, a slot of a list, and deeper."""
+
+    def __init__(self):
+        super().__init__()
+        self.slots, self.deep, self.cache = [None], {"y": [None]}, SimpleNamespace(y=None)
+
+    def forward(self, x):
+        y = self.conv(x)
+        self.store(y)
+        return self.norm(y)
+
+
+class InAttribute(OutputStored):
+    def store(self, y):
+        self.feature = y
+
+
+class InSlot(OutputStored):
+    def store(self, y):
+        self.slots[0] = y
+
+
+class InNestedSlot(OutputStored):
+    def store(self, y):
+        self.deep["y"][0] = y
+
+
+class InObject(OutputStored):
+    def store(self, y):
+        self.cache.y = y
+
+
 class LayerCalledTwice(Flow):
     def forward(self, x):
         return self.norm(self.conv(x)) + self.conv(x + 1)
@@ -233,6 +283,7 @@ def doubled():
         (NormFirst, "not for a batch norm alone"),
         (OutputUsedAgain, "not for a batch norm alone"),
         (ChangedInBetween, "not for a batch norm alone"),
+        *((kind, "forward stores its output") for kind in (InAttribute, InSlot, InNestedSlot, InObject)),
         (LayerCalledTwice, "conv is used more than once"),
         (NormCalledTwice, "norm is used more than once"),
         (TwoNames, "conv is used more than once"),
@@ -263,6 +314,13 @@ def test_untraceable_parts_stay_and_the_rest_is_fused(caplog):
     assert any(record.getMessage().startswith("left all of 1: ") for record in caplog.records)
     with pytest.raises(ValueError, match=r"cannot trace DependsOnValues.*fuse_batch_norm\(layer, norm\)"):
         fuse_batch_norm(DependsOnValues().eval())
+
+
+def test_a_forward_of_the_networks_own_is_named():
+    network = randomise(Plain())
+    network.forward = MethodType(OutputUsedAgain.forward, network)
+    with pytest.raises(ValueError, match=r"cannot trace Plain .it has a forward of its own"):
+        fuse_batch_norm(network)
 
 
 def test_a_norm_in_training_mode_stays():

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from gc2l.bench.device import Device
 from gc2l.files import write_checked
 from gc2l.records import read_scaling, save_measurement
-from gc2l.scaling import JointRun, Network, Plan, count_wire, measure_scaling
+from gc2l.scaling import JointRun, Network, Plan, count_wire, measure, measure_scaling
 
 
 def _network(groups: int, ranks: int) -> Network:
@@ -55,6 +56,29 @@ def test_measurements_are_recorded_and_read_back(tmp_path):
     write_checked(tmp_path / "cpu.json", "{}")
     with pytest.raises(ValueError, match=r"cpu\.json is no valid record"):
         read_scaling(tmp_path)
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_joint_run_has_the_threads_and_the_overlap_of_its_plan(monkeypatch, overlap):
+    parallel, threads = [], []
+    monkeypatch.setattr(measure, "parallelize", lambda *_, **options: parallel.append(options))
+    monkeypatch.setattr(measure, "_make_step", lambda *_: lambda: None)
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    for module, name in ((measure, "make_mesh"), (measure.dist, "barrier")):
+        monkeypatch.setattr(module, name, lambda *_, **__: None)
+    monkeypatch.setattr(measure.dist, "get_rank", lambda: 0)
+    monkeypatch.setattr(measure, "_slowest", lambda seconds, _: seconds)
+    run = JointRun(network=_network(2, 2), threads=3, overlap=overlap)
+    plan = Plan(shares=(), joint_runs=(run,), processes=2, link_bytes=(), planned=(), passes=1, rounds=1)
+    step = measure._joint_step(plan, run, Device())
+    assert (parallel, threads) == ([{"overlap": overlap}], [])
+    step()
+    assert threads == [3]
+
+
+def test_a_time_is_the_middle_one():
+    found = measure._timing([1.0, 9.0, 2.0])
+    assert (found.seconds, found.low, found.high, found.repeats) == (2, 1, 9, 3)
 
 
 @pytest.mark.usefixtures("forked")

@@ -35,6 +35,18 @@ def test_operations_are_those_of_the_layers(groups, ranks):
     assert work.flops == 3 * 3 * 2 * convolutions(groups, ranks)
 
 
+def test_numbers_written_are_those_of_convolutions_norms_and_classifier():
+    work = count_work(Network(depth=10, widen_factor=1, variant="sc", groups=1, ranks=1, images=3))
+    one = 16 * PIXELS[16]  # the stem
+    for c_in, c_out in UNITS:
+        before = 16 if c_in == c_out else c_in
+        one += c_in * PIXELS[before]  # the first norm
+        one += (3 if c_in == c_out else 4) * c_out * PIXELS[c_out]  # convolution, norm, convolution, and the shortcut
+    one += 64 * PIXELS[64] + 10  # the last norm, the classifier
+    assert work.elements == 3 * one
+    assert work.layers == 1 + 4 + 5 + 5 + 2
+
+
 def test_parameters_and_traffic():
     work = count_work(Network(depth=10, widen_factor=1, variant="gc2l", groups=4, ranks=2, images=3))
     alone = count_work(Network(depth=10, widen_factor=1, variant="gc2l", groups=4, ranks=1, images=3))

@@ -48,17 +48,27 @@ def with_relus(network: nn.Module) -> nn.Module:
     def has_one_place(path: str) -> bool:
         return places[modules[path]] == calls[modules[path]] == 1
 
+    def is_for_sequences_alone(relu: fx.Node) -> bool:
+        module = modules[str(relu.target)]
+        same = [node for node in graph.nodes if node.op == "call_module" and modules[node.target] is module]
+        return all(_is_sequence(modules[_caller(node)]) for node in same)
+
     taken: list[str] = []
     of_parts: dict[str, list[str]] = defaultdict(list)
-    for layer, relu in _followed(graph, modules):
+    for node, relu in _followed(graph, modules):
+        layer = str(node.target)
         if not has_one_place(layer) or tracer.is_opaque(layer):
             continue
         owner, _, name = layer.rpartition(".")
+        part = network.get_submodule(owner)
         if relu.op == "call_module" and has_one_place(str(relu.target)):
             network.set_submodule(str(relu.target), nn.Identity())
             taken.append(layer)
-        else:
+        elif not _is_sequence(part):
             of_parts[owner].append(name)
+        elif relu.op == "call_module" and _caller(node) == _caller(relu) == owner and is_for_sequences_alone(relu):
+            _remove_next_relu(part, name)
+            taken.append(layer)
     for owner in sorted(of_parts, key=len, reverse=True):  # parts before those that they are in
         part, moved = _without_relus(network.get_submodule(owner), of_parts[owner])
         taken += [f"{owner}.{name}" if owner else name for name in moved]
@@ -94,27 +104,31 @@ def _trace(tracer: Tracer, copied: nn.Module) -> fx.Graph:
     """
     before = _state(copied)
     graph = tracer.trace(copied)
-    if changed := [name for name, mark in _state(copied).items() if before.get(name) != mark]:
-        raise ValueError(f"forward changes {changed[0]}")
+    for name, (held, version) in _state(copied).items():
+        held_before, version_before = before.get(name, ([], None))
+        if version != version_before or list(map(id, held)) != list(map(id, held_before)):
+            raise ValueError(f"forward changes {name}")
+    if tracer.stored():
+        raise ValueError("forward stores what it computes")
     return graph
 
 
-def _state(network: nn.Module) -> dict[str, Any]:
-    """A mark for each attribute, which differs once the attribute has another value or contents.
+def _state(network: nn.Module) -> dict[str, tuple[list[Any], int | None]]:
+    """For each attribute its value and what it contains, and the version of a tensor.
 
     Tensors that `torch.fx` itself puts there, as it met them in `forward`, do not count.
     """
-    marks = {}
+    state = {}
     for path, part in network.named_modules():
         for name, value in [*vars(part).items(), *part._parameters.items(), *part._buffers.items()]:
-            size = len(value) if isinstance(value, dict | list | set) else None
+            contents = value.values() if isinstance(value, dict) else value if isinstance(value, list | set) else ()
             if not name.startswith("_tensor_constant"):
-                marks[f"{path}.{name}"] = id(value), size, getattr(value, "_version", None)
-    return marks
+                state[f"{path}.{name}"] = [value, *contents], getattr(value, "_version", None)
+    return state
 
 
-def _followed(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tuple[str, fx.Node]]:
-    """The paths of compiled layers whose output is for a ReLU alone, with the ReLU's node."""
+def _followed(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tuple[fx.Node, fx.Node]]:
+    """The calls of compiled layers whose output is for a ReLU alone, with the ReLU's."""
     for node in graph.nodes:
         if node.op != "call_module" or not isinstance(modules[node.target], InferenceConv2d):
             continue
@@ -123,13 +137,11 @@ def _followed(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tuple[
             last = next(iter(last.users))
         users = list(last.users)
         if len(users) == 1 and (_is(modules, users[0], nn.ReLU) or _is_function(users[0])):
-            yield node.target, users[0]
+            yield node, users[0]
 
 
 def _without_relus(part: nn.Module, layers: list[str]) -> tuple[nn.Module, list[str]]:
     """A form of `part` without the ReLUs after these of its layers, and the layers of which it is so."""
-    if type(part) is nn.Sequential and not has_hooks(part):
-        return part, [name for name in layers if _replaced_after(part, name)]
     parameters = list(signature(part.forward).parameters.values())
     plain = len(parameters) == 1 and parameters[0].kind is Parameter.POSITIONAL_OR_KEYWORD
     if has_hooks(part) or defaults_of(part) or not plain:
@@ -142,7 +154,7 @@ def _without_relus(part: nn.Module, layers: list[str]) -> tuple[nn.Module, list[
     if any(node.op == "get_attr" and not _reaches(part, node.target) for node in graph.nodes):
         return part, []  # a number made while it was traced, perhaps at random
     modules = dict(part.named_modules(remove_duplicate=False))
-    moved = [(layer, relu) for layer, relu in _followed(graph, modules) if layer in layers]
+    moved = [(str(node.target), relu) for node, relu in _followed(graph, modules) if node.target in layers]
     for _, relu in moved:
         relu.replace_all_uses_with(relu.all_input_nodes[0])
         graph.erase_node(relu)
@@ -154,15 +166,21 @@ def _without_relus(part: nn.Module, layers: list[str]) -> tuple[nn.Module, list[
     return traced.eval(), [layer for layer, _ in moved]
 
 
-def _replaced_after(part: nn.Sequential, layer: str) -> bool:
+def _caller(node: fx.Node) -> str:
+    """The path of the module whose `forward` calls another one."""
+    return next((path for path, _ in reversed(node.meta["nn_module_stack"].values()) if path != node.target), "")
+
+
+def _is_sequence(part: nn.Module) -> bool:
+    """Whether a call of `part` calls one module after the other, and nothing else does."""
+    return type(part) is nn.Sequential and not has_hooks(part)
+
+
+def _remove_next_relu(part: nn.Module, layer: str) -> None:
+    """Put `nn.Identity` in the place of the sequence after `layer` that has a ReLU; others may have the same ReLU."""
     names = list(part._modules)
-    for name in names[names.index(layer) + 1 :]:
-        if type(part._modules[name]) is nn.ReLU:
-            part._modules[name] = nn.Identity()
-            return True
-        if type(part._modules[name]) is not nn.Identity:
-            break
-    return False
+    name = next(name for name in names[names.index(layer) + 1 :] if type(part._modules[name]) is nn.ReLU)
+    part._modules[name] = nn.Identity()
 
 
 def _reaches(part: nn.Module, target: Any) -> bool:

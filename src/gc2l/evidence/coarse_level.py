@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from gc2l.cells import Cell
 from gc2l.evidence.released import count_test_errors, labelled_batches
 from gc2l.nn import TwoLevelGroupConv2d
+from gc2l.nn.convolution import keep_padding
 from gc2l.ops.weights import channel_means
 from gc2l.records.coarse_level import CoarseLayer, CoarseNetwork
 
@@ -107,7 +108,8 @@ def _adding_to(sums: list[Tensor]) -> Callable[[nn.Module, tuple[Tensor], Tensor
             for filters in (layer.restriction_weight, channel_means(layer.restriction_weight))
         )
         coarse = nn.functional.conv2d(z, layer.coarse_weight.double())
-        whole = output.double() if layer.bias is None else output.double() - layer.bias.double()[:, None, None]
+        bias = layer.dense_bias()
+        whole = output.double() if bias is None else output.double() - bias.double()[:, None, None]
         axes = (0, 2, 3)
         found = [coarse.square().sum(), whole.square().sum(), (z * mean).sum(axes), mean.square().sum(axes)]
         sums[:] = [before + more for before, more in zip(sums, found, strict=True)] if sums else found
@@ -123,6 +125,7 @@ def _restricted(layer: TwoLevelGroupConv2d, filters: Tensor, x: Tensor) -> Tenso
         c_in, len(filters), layer.kernel_size, layer.stride, layer.padding, layer.dilation, groups, bias=False,
         padding_mode=mode, device="meta",
     )  # fmt: skip
+    keep_padding(restriction, layer)
     restriction.weight = nn.Parameter(filters.detach(), requires_grad=False)
     found: Tensor = restriction(x)
     return found

@@ -26,7 +26,9 @@ def fuse_batch_norm(module: nn.Module, norm: nn.Module | None = None) -> nn.Modu
     In a network, which `torch.fx` traces, a norm is folded where `forward` uses the layer once and gives its output to
     this norm alone, with its optional arguments and without them. It leaves an `nn.Identity` behind. A norm before a
     convolution stays, as the first of a pre-activation unit does, and so do those in parts that cannot be traced or
-    have hooks. One line for each layer is logged at level INFO.
+    have hooks, and one after a layer whose output `forward` stores. A `forward` that asks for the norm's settings or
+    class, or whether the layer has a bias, finds an `nn.Identity` and a bias: leave such a network as it is. One line
+    for each layer is logged at level INFO.
 
     Args:
         module: a network or, with `norm`, a layer; in evaluation mode.
@@ -76,6 +78,7 @@ def _pairs(network: nn.Module, arguments: dict[str, Any] | None = None) -> Itera
             f"torch.fx cannot trace {type(network).__name__} ({error}); fuse its parts, or pairs with "
             "fuse_batch_norm(layer, norm)"
         ) from error
+    stored = tracer.stored()
     modules: dict[Any, nn.Module] = dict(network.named_modules(remove_duplicate=False))
     calls = [node for node in graph.nodes if node.op == "call_module"]
     places = Counter(modules.values()), Counter(modules[node.target] for node in calls)
@@ -97,6 +100,8 @@ def _pairs(network: nn.Module, arguments: dict[str, Any] | None = None) -> Itera
         try:
             if len(users) != 1 or type(modules.get(users[0].target)) not in norm_types():
                 raise ValueError("its output is not for a batch norm alone")
+            if node in stored:
+                raise ValueError("forward stores its output, which would become that of the batch norm")
             for path in (node.target, users[0].target):
                 check_use(path)
             check_pair(modules[node.target], modules[users[0].target])

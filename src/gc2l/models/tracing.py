@@ -1,8 +1,10 @@
 """`torch.fx` with symbols that do not pass for something else than the tensors they stand for."""
 
+import gc
 import logging
 import sys
 from typing import Any
+from weakref import WeakValueDictionary
 
 from torch import fx, nn
 
@@ -41,6 +43,24 @@ class Tracer(fx.Tracer):
     def __init__(self) -> None:
         super().__init__()
         self.opaque: list[str] = []
+        self._symbols: WeakValueDictionary[fx.Node, Symbol] = WeakValueDictionary()
+
+    def trace(self, root: Any, concrete_args: dict[str, Any] | None = None) -> fx.Graph:
+        """The graph of a network.
+
+        Raises:
+            ValueError: a `forward` that was put on the object; `torch.fx` would take that of its class.
+            Exception: what `torch.fx` or the network's code raises.
+        """
+        if "forward" in vars(root):
+            raise ValueError("it has a forward of its own beside that of its class")
+        return super().trace(root, concrete_args)
+
+    def stored(self) -> set[fx.Node]:
+        """The nodes whose values `forward` has put somewhere, so that more than the graph uses them."""
+        if any(node.op != "get_attr" for node in list(self._symbols)):
+            gc.collect()  # a call that failed leaves its symbols in its traceback
+        return {node for node in list(self._symbols) if node.op != "get_attr"}
 
     def is_opaque(self, path: str) -> bool:
         """Whether `path` is inside an opaque step, of which the graph may have recorded a part."""
@@ -48,7 +68,8 @@ class Tracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         """The symbol of what `node` computes."""
-        return Symbol(node, self)
+        symbol = self._symbols[node] = Symbol(node, self)
+        return symbol
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         """Record a call. What was recorded of a call that failed stays in the graph, and counts as uses."""
@@ -59,6 +80,6 @@ class Tracer(fx.Tracer):
             while len(self.module_stack) > depth:
                 self.module_stack.popitem()
             path = self.path_of_module(m)
-            _log.info("left all of %s: torch.fx cannot trace it (%s)", path, error)
+            _log.info("left all of %s: torch.fx cannot trace it (%s)", path, str(error))
             self.opaque.append(path)
             return self.create_proxy("call_module", path, args, kwargs)
