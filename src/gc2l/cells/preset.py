@@ -110,7 +110,8 @@ def read_presets(folder: Path) -> dict[str, Preset]:
         FileNotFoundError: a folder without presets.
         ValueError: see `read_preset`.
     """
-    presets = {path.stem: read_preset(path) for path in sorted(folder.glob("*.toml"))}
+    paths = sorted(folder.glob("*.toml"), key=lambda path: path.stem)  # "mini" before "mini-long"
+    presets = {path.stem: read_preset(path) for path in paths}
     if not presets:
         raise FileNotFoundError(f"no preset (*.toml) in {folder}")
     return presets
