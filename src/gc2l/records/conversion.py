@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gc2l.records.measurement import Measurement, read_measurement
+from gc2l.records.measurement import Measurement, check_nothing_lost, read_measurement
 from gc2l.records.schema import Count, Name, Part, Positive
 
 
@@ -81,9 +81,4 @@ def check_replaces(path: Path, ways: Collection[tuple[str, str, int]], **setting
     for one in before.conversions:
         if (one.convolution, one.weights, one.seed) not in ways:
             lost.append(f"{one.convolution} with {one.weights} weights, seed {one.seed}")
-    if lost:
-        more = f" and {len(lost) - 1} more" if lost[1:] else ""
-        raise ValueError(
-            f"{path} has conversions that this run would replace and not make again: {lost[0]}{more}. "
-            "Give this run an --output of its own, or move that file away first"
-        )
+    check_nothing_lost(path, lost, "an --output")

@@ -1,5 +1,6 @@
 """Records of measurements other than training runs: where they were made, and how they are written and read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -23,6 +24,25 @@ Kind = TypeVar("Kind", bound=Part)
 def save_measurement(measurement: Part, path: Path) -> None:
     """Write it as JSON, with its SHA-256 beside it, in place of an older one."""
     write_checked(path, measurement.model_dump_json(indent=1) + "\n")
+
+
+def check_nothing_lost(path: Path, lost: Sequence[str], own_place: str) -> None:
+    """Check that no part of the measurement in `path` is lost when a run replaces it.
+
+    Args:
+        path: of the measurement.
+        lost: the parts of it that the run would not make again, each in words.
+        own_place: the flags that give the run a file of its own.
+
+    Raises:
+        ValueError: some are lost; the message names the first.
+    """
+    if lost:
+        more = f" and {len(lost) - 1} more" if lost[1:] else ""
+        raise ValueError(
+            f"{path} has measurements that this run would replace and not make again: {lost[0]}{more}. "
+            f"Give this run {own_place} of its own, or move that file away first"
+        )
 
 
 def read_measurement(kind: type[Kind], path: Path) -> Kind:

@@ -8,6 +8,7 @@ from gc2l.files import checksum_path
 from gc2l.records import save_measurement
 from gc2l.records.environment import Environment
 from gc2l.records.inference import InferenceRecord, read_inference
+from gc2l.records.measurement import check_nothing_lost
 
 
 def unfinished(path: Path) -> Path:
@@ -48,12 +49,7 @@ def check_replaces(path: Path, record: InferenceRecord, planned: Iterable[Place]
     for network, case, variant, n, threads in dict.fromkeys(place(time) for time in before.times):
         if (network, case, variant, n, threads) not in measured:
             lost.append(f"{case}, {variant}, n = {n}, {threads} threads")
-    if lost:
-        more = f" and {len(lost) - 1} more" if lost[1:] else ""
-        raise ValueError(
-            f"{path} has measurements that this run would replace and not make again: {lost[0]}{more}. "
-            "Give this run a --name or an --output of its own, or move that file away first"
-        )
+    check_nothing_lost(path, lost, "a --name or an --output")
 
 
 def finish(path: Path, record: InferenceRecord) -> None:
