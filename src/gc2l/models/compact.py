@@ -41,10 +41,11 @@ def load_compact_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
         inputs, outputs = full.pop(f"{prefix}input_groups"), full.pop(f"{prefix}output_groups")
         weight, kept = torch.zeros_like(layer.weight), full[f"{prefix}weight"]
         mask = outputs[:, None] == inputs
-        if kept.shape != weight[mask].shape:  # which could be broadcast
+        right = int(mask.sum()), *weight.shape[2:]
+        if kept.shape != right:  # which could be broadcast
             raise RuntimeError(
-                f"{prefix}weight has shape {tuple(kept.shape)}; of a kernel of {tuple(weight.shape[2:])} for these "
-                f"groups it has {tuple(weight[mask].shape)}"
+                f"{prefix}weight has shape {tuple(kept.shape)}; of a kernel of {right[1:]} for these groups "
+                f"it has {right}"
             )
         weight[mask] = kept
         full[f"{prefix}weight"] = weight

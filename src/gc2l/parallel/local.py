@@ -25,7 +25,9 @@ def take_shares(local: nn.Module, whole: nn.Module, link: Link, *, dim: int = 0)
     for name, value in whole.named_parameters(recurse=False):
         setattr(local, name, nn.Parameter(link.own(value, dim), requires_grad=value.requires_grad))
     for name, buffer in whole._buffers.items():
-        own = buffer if buffer is None else link.own(buffer, dim) if buffer.dim() else buffer.clone()
+        own = buffer  # None for the statistics of a norm that keeps none
+        if buffer is not None:
+            own = link.own(buffer, dim) if buffer.dim() else buffer.clone()
         local.register_buffer(name, own, persistent=name not in whole._non_persistent_buffers_set)
     if isinstance(local, (nn.Conv2d, Convolution)) and isinstance(whole, (nn.Conv2d, Convolution)):
         keep_padding(local, whole)

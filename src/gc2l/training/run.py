@@ -55,8 +55,9 @@ def train(
 
     Raises:
         ValueError: a group count that does not divide the network's channels, ranks that do not divide the groups or
-            train different cells, a device that is not there, or a checkpoint that was made on another kind of
-            device, in another precision or with batches divided into another number of parts.
+            train different cells, a device that is not there, W&B without the key that it needs, or a checkpoint
+            that was made on another kind of device, in another precision, on other images or with batches divided into
+            another number of parts.
         RankError: another rank died, or did not answer in time.
         FileNotFoundError: the images are missing and cannot be downloaded.
         MemoryError: the memory does not suffice; the message names the batch size.
